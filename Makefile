@@ -1,0 +1,46 @@
+# Everything here needs python3, make and git only; what else a target needs goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+.PHONY: demo test test-unit lint bench docs clean
+
+# One stamp a set of packages: re-running a target costs nothing until pyproject.toml changes.
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+
+.venv/.demo: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	@touch $@
+
+.venv/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[demo]' --group lint --group test
+	@touch $@ .venv/.demo
+
+.venv/.docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[demo]' --group docs
+	@touch $@
+
+demo: .venv/.demo
+	$(BIN)/lume-services demo
+
+test: .venv/.dev
+	$(BIN)/python -m pytest -m "not slow" -n 2
+	$(BIN)/python -m pytest -m slow
+
+test-unit: .venv/.dev
+	$(BIN)/python -m pytest -m "not slow" -n 2
+
+lint: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks
+
+docs: .venv/.docs
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf .venv site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,97 @@
+"""The dependency_injector container behind ``lume_services.context.context``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dependency_injector import containers, providers
+
+from lume_services import plugins
+from lume_services.context import context
+
+__all__ = ["Context"]
+
+def _closed_with_context(make: Callable[[], Any]) -> Callable[[], Any]:
+    def made() -> Any:
+        store = make()
+        context.close_at_end(store)
+        return store
+
+    return made
+
+
+def _model_db() -> Any:
+    from lume_services.services.models.db import ModelDB, ModelDBConfig
+
+    settings = context.settings
+    if settings.model_db is not None:
+        return ModelDB(settings.model_db)
+    return ModelDB(ModelDBConfig(url=f"sqlite:///{settings.home / 'models.db'}"))
+
+
+def _model_db_service(model_db: Any) -> Any:
+    from lume_services.services.models import ModelDBService
+
+    return ModelDBService(model_db)
+
+
+def _results_db() -> Any:
+    settings = context.settings
+    store = plugins.load(
+        plugins.RESULTS_DBS, settings.results_store, variable="LUME_RESULTS_DB__URL"
+    )
+    return store.from_settings(settings.results_db, home=settings.home)
+
+
+def _results_db_service(results_db: Any) -> Any:
+    from lume_services.services.results import ResultsDBService
+
+    return ResultsDBService(results_db)
+
+
+def _filesystems() -> list[Any]:
+    from lume_services.services.files.filesystems import LocalFilesystem, MountedFilesystem
+
+    settings = context.settings
+    filesystems: list[Any] = [LocalFilesystem()]
+    if settings.mounted_filesystem is not None:
+        filesystems.append(MountedFilesystem.from_settings(settings.mounted_filesystem))
+    return filesystems
+
+
+def _file_service(filesystems: list[Any]) -> Any:
+    from lume_services.services.files import FileService
+
+    return FileService(filesystems)
+
+
+def _backend() -> Any:
+    settings = context.settings
+    backend = plugins.load(plugins.BACKENDS, settings.backend, variable="LUME_BACKEND")
+    return backend.from_settings(settings)
+
+
+def _scheduling_service(backend: Any) -> Any:
+    from lume_services.services.scheduling import SchedulingService
+
+    return SchedulingService(backend)
+
+
+class Context(containers.DeclarativeContainer):
+    """Every service as a lazy, thread-safe singleton.
+
+    ``model_db``, ``results_db``, ``filesystems`` and ``backend`` are implementations of the base
+    classes; ``…_service`` are the services built on them. One instance lives as long as the
+    process, so modules that are wired to it stay wired when ``configure()`` is called again.
+    """
+
+    model_db = providers.ThreadSafeSingleton(_closed_with_context(_model_db))
+    results_db = providers.ThreadSafeSingleton(_closed_with_context(_results_db))
+    filesystems = providers.ThreadSafeSingleton(_filesystems)
+    backend = providers.ThreadSafeSingleton(_closed_with_context(_backend))
+
+    model_db_service = providers.ThreadSafeSingleton(_model_db_service, model_db)
+    results_db_service = providers.ThreadSafeSingleton(_results_db_service, results_db)
+    file_service = providers.ThreadSafeSingleton(_file_service, filesystems)
+    scheduling_service = providers.ThreadSafeSingleton(_scheduling_service, backend)

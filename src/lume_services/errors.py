@@ -1,0 +1,217 @@
+"""Every error that LUME-services raises, in one tree.
+
+::
+
+    LUMEServicesError
+    ├── ConfigurationError                 a setting is wrong or missing
+    │   ├── EnvironmentNotConfiguredError      a service was asked for before configure()
+    │   ├── UnknownPluginError                 a backend, store or filesystem that is not there
+    │   └── MissingDependencyError             (ImportError) an optional package is not installed
+    ├── NotFoundError                      (LookupError) nothing stored matches
+    │   ├── ModelNotFoundError
+    │   ├── DeploymentNotFoundError
+    │   ├── ProjectNotFoundError
+    │   ├── FlowNotFoundError
+    │   ├── FlowOfFlowsNotFoundError
+    │   ├── ResultNotFoundError
+    │   ├── BlobNotFoundError
+    │   └── FilesystemNotFoundError
+    ├── AmbiguousError                     (LookupError) several match where one was asked for
+    ├── ModelDBError                       the model registry refused or failed
+    │   └── SchemaError                        its tables are not those of this version
+    ├── ResultsDBError                     the results database refused or failed
+    │   ├── DuplicateResultError               the id is taken by another document
+    │   ├── UnsupportedQueryError              (ValueError) an operator that is not understood
+    │   └── CorruptBlobError                   the bytes do not match their digest
+    ├── SerializationError                 (ValueError) a value cannot be stored or read back
+    ├── FilesystemError                    a file could not be read or written
+    │   └── PathOutsideFilesystemError         (ValueError) the path leaves its filesystem
+    ├── InvalidInputError                  (ValueError) a value that a model or flow does not take
+    ├── ModelLoadError                     what was registered cannot be loaded here
+    ├── ModelFailedError                   the model raised while it was evaluated
+    └── FlowError                          a flow is defined or used wrongly
+        ├── FlowOfFlowsError                   (ValueError) a flow of flows does not fit together
+        └── RunError                           a run did not end as it should
+            ├── RunCancelledError
+            └── RunTimeoutError                (TimeoutError)
+
+Messages name the variable, the value and the remedy; secrets are never part of them. Where an
+error is also a standard one (in brackets), ``except LookupError`` and the like work too.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AmbiguousError",
+    "BlobNotFoundError",
+    "ConfigurationError",
+    "CorruptBlobError",
+    "DeploymentNotFoundError",
+    "DuplicateResultError",
+    "EnvironmentNotConfiguredError",
+    "FilesystemError",
+    "FilesystemNotFoundError",
+    "FlowError",
+    "FlowNotFoundError",
+    "FlowOfFlowsError",
+    "FlowOfFlowsNotFoundError",
+    "InvalidInputError",
+    "LUMEServicesError",
+    "LUMEServicesWarning",
+    "MissingDependencyError",
+    "ModelDBError",
+    "ModelFailedError",
+    "ModelLoadError",
+    "ModelNotFoundError",
+    "NotFoundError",
+    "PathOutsideFilesystemError",
+    "ProjectNotFoundError",
+    "ResultNotFoundError",
+    "ResultsDBError",
+    "RunCancelledError",
+    "RunError",
+    "RunTimeoutError",
+    "SchemaError",
+    "SerializationError",
+    "UnknownPluginError",
+    "UnsupportedQueryError",
+]
+
+
+class LUMEServicesWarning(UserWarning):
+    """Something the user should know that does not stop the work."""
+
+
+class LUMEServicesError(Exception):
+    """Base of every error raised by this package."""
+
+
+class ConfigurationError(LUMEServicesError):
+    """A setting is wrong, missing, or contradicts another one."""
+
+
+class EnvironmentNotConfiguredError(ConfigurationError):
+    """A service was asked for before ``configure()`` was called."""
+
+    def __init__(self, what: str = "A service") -> None:
+        super().__init__(
+            f"{what} was asked for before LUME-services was configured. Call "
+            "lume_services.config.configure() first; with no LUME_* variable set it uses "
+            "SQLite and files on this machine."
+        )
+
+
+class UnknownPluginError(ConfigurationError):
+    """A backend, store or filesystem of that name is not known."""
+
+
+class MissingDependencyError(ConfigurationError, ImportError):
+    """An optional package is needed and not installed; the message says what to install."""
+
+
+class NotFoundError(LUMEServicesError, LookupError):
+    """Nothing stored matches what was asked for."""
+
+
+class ModelNotFoundError(NotFoundError):
+    """No model in the registry matches."""
+
+
+class DeploymentNotFoundError(NotFoundError):
+    """No deployment in the registry matches."""
+
+
+class ProjectNotFoundError(NotFoundError):
+    """No project in the registry matches."""
+
+
+class FlowNotFoundError(NotFoundError):
+    """No flow in the registry matches."""
+
+
+class FlowOfFlowsNotFoundError(NotFoundError):
+    """No flow of flows in the registry matches."""
+
+
+class ResultNotFoundError(NotFoundError):
+    """No stored result matches the query."""
+
+
+class BlobNotFoundError(NotFoundError):
+    """No blob with that digest is stored."""
+
+
+class FilesystemNotFoundError(NotFoundError):
+    """No filesystem with that identifier is configured."""
+
+
+class AmbiguousError(LUMEServicesError, LookupError):
+    """Several stored things match where exactly one was asked for."""
+
+
+class ModelDBError(LUMEServicesError):
+    """The model registry refused a request or could not be reached."""
+
+
+class SchemaError(ModelDBError):
+    """The registry's tables are not those of this version; the message says what to run."""
+
+
+class ResultsDBError(LUMEServicesError):
+    """The results database refused a request or could not be reached."""
+
+
+class DuplicateResultError(ResultsDBError):
+    """The document's ``_id`` is already taken by another document."""
+
+
+class UnsupportedQueryError(ResultsDBError, ValueError):
+    """The query uses an operator, or an operand, that is not part of the query language."""
+
+
+class CorruptBlobError(ResultsDBError):
+    """The stored bytes do not have the digest they are stored under."""
+
+
+class SerializationError(LUMEServicesError, ValueError):
+    """A value cannot be stored, or a stored document cannot be read back."""
+
+
+class FilesystemError(LUMEServicesError):
+    """A file could not be read or written."""
+
+
+class PathOutsideFilesystemError(FilesystemError, ValueError):
+    """A path leads out of the filesystem it was given to."""
+
+
+class InvalidInputError(LUMEServicesError, ValueError):
+    """A model or flow does not take this input: unknown name, wrong type, or out of range."""
+
+
+class ModelLoadError(LUMEServicesError):
+    """What was registered cannot be loaded in this process."""
+
+
+class ModelFailedError(LUMEServicesError):
+    """The model raised while it was evaluated; its own exception is the cause."""
+
+
+class FlowError(LUMEServicesError):
+    """A flow is defined or used wrongly."""
+
+
+class FlowOfFlowsError(FlowError, ValueError):
+    """A flow of flows does not fit together; the message names flow, parameter and task."""
+
+
+class RunError(FlowError):
+    """A run did not end as it should."""
+
+
+class RunCancelledError(RunError):
+    """The run was cancelled before it had a result."""
+
+
+class RunTimeoutError(RunError, TimeoutError):
+    """The run, or the wait for it, took longer than allowed."""

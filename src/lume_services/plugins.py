@@ -1,0 +1,100 @@
+"""Implementations by name: a table of our own, entry points of others, nothing imported early.
+
+Every kind of thing that settings select by name (a scheduling backend, a results store, a
+filesystem) is one *group*. This module is the only one that names implementations, and it does
+so by string. Another package adds its own with an entry point in the group of the same name::
+
+    [project.entry-points."lume_services.backends"]
+    my-lab = "my_lab.lume:MyLabBackend"
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from lume_services.errors import MissingDependencyError, UnknownPluginError
+
+__all__ = ["BACKENDS", "FILESYSTEMS", "RESULTS_DBS", "VALUES", "check", "load", "names"]
+
+BACKENDS = "lume_services.backends"
+RESULTS_DBS = "lume_services.results_dbs"
+FILESYSTEMS = "lume_services.filesystems"
+VALUES = "lume_services.values"
+
+
+@dataclass(frozen=True)
+class _Plugin:
+    target: str
+    """``module:attribute``"""
+    extra: str | None = None
+    """The optional dependency group that it needs, ``pip install 'lume-services[extra]'``."""
+
+
+_TABLE: dict[str, dict[str, _Plugin]] = {
+    BACKENDS: {
+        "local": _Plugin("lume_services.services.scheduling.backends.local:LocalBackend"),
+    },
+    RESULTS_DBS: {
+        "sqlite": _Plugin("lume_services.services.results.sqlite:SQLiteResultsDB"),
+    },
+    FILESYSTEMS: {
+        "local": _Plugin("lume_services.services.files.filesystems.local:LocalFilesystem"),
+        "mounted": _Plugin("lume_services.services.files.filesystems.mounted:MountedFilesystem"),
+    },
+    # Kinds of stored value whose type lives in a module that serialization may not import.
+    VALUES: {
+        "file": _Plugin("lume_services.files:FILE_CODEC"),
+    },
+}
+
+
+def names(group: str) -> list[str]:
+    """Names known in a group, those of other packages included, sorted."""
+    return sorted({*_TABLE.get(group, {}), *(point.name for point in entry_points(group=group))})
+
+
+def check(group: str, name: str, *, variable: str) -> None:
+    """Refuse a name that nothing implements, without importing what does.
+
+    Args:
+        group: One of the groups of this module.
+        name: The name that was asked for.
+        variable: The setting that asked for it, for the message.
+
+    Raises:
+        UnknownPluginError: Nothing of that name is known; the message lists what is.
+    """
+    if name not in names(group):
+        raise UnknownPluginError(
+            f"{variable}={name!r} is not available here. Available: {', '.join(names(group))}."
+        )
+
+
+def load(group: str, name: str, *, variable: str) -> Any:
+    """Import an implementation.
+
+    Args:
+        group: One of the groups of this module.
+        name: The name that was asked for.
+        variable: The setting that asked for it, for messages.
+
+    Raises:
+        UnknownPluginError: Nothing of that name is known; the message lists what is.
+        MissingDependencyError: It is known, and a package it needs is not installed.
+    """
+    check(group, name, variable=variable)
+    plugin = _TABLE.get(group, {}).get(name)
+    if plugin is None:
+        (point,) = list(entry_points(group=group, name=name))[:1]
+        plugin = _Plugin(point.value)
+    module, _, attribute = plugin.target.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        hint = f"'lume-services[{plugin.extra}]'" if plugin.extra else str(error.name)
+        raise MissingDependencyError(
+            f"{variable}={name!r} needs the package {error.name!r}: pip install {hint}"
+        ) from error

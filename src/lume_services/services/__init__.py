@@ -1,0 +1,1 @@
+"""The four services; each has its settings, base class, service API and implementations."""

@@ -1,0 +1,70 @@
+"""Settings of the scheduling service: where Prefect is, for the backends that need a server.
+
+The names are those of the Prefect 1 settings that users have in their environment files. What has
+no meaning under Prefect 3 (agent, telemetry) is accepted and warned about.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "PrefectAgentConfig",
+    "PrefectConfig",
+    "PrefectServerConfig",
+    "PrefectTelemetryConfig",
+    "PrefectUIConfig",
+]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, hide_input_in_errors=True)
+
+
+class PrefectServerConfig(_Part):
+    """The Prefect server."""
+
+    tag: str = Field("3-latest", description="Tag of the server's container image.")
+    host: str = Field("http://localhost", description="Host of the Prefect server.")
+    host_port: int = Field(4200, ge=1, le=65535, description="Its port.")
+    host_ip: str = Field("127.0.0.1", description="Address that its container publishes on.")
+
+
+class PrefectUIConfig(_Part):
+    """The pages of the Prefect server, for links."""
+
+    host: str = Field("http://localhost", description="Host of the pages.")
+    host_port: int = Field(4200, ge=1, le=65535, description="Their port.")
+    host_ip: str = Field("127.0.0.1", description="Address that they are published on.")
+
+
+class PrefectTelemetryConfig(_Part):
+    """Prefect 1's telemetry switch."""
+
+    enabled: bool = Field(False, description="Ignored: Prefect 3 has its own setting.")
+
+
+class PrefectAgentConfig(_Part):
+    """Prefect 1's agent."""
+
+    host: str = Field("http://localhost", description="Ignored: Prefect 3 has workers.")
+    host_port: int = Field(5000, ge=1, le=65535, description="Ignored: Prefect 3 has workers.")
+
+
+class PrefectConfig(_Part):
+    """Where Prefect is and how it behaves."""
+
+    server: PrefectServerConfig = Field(default_factory=PrefectServerConfig)
+    ui: PrefectUIConfig = Field(default_factory=PrefectUIConfig)
+    telemetry: PrefectTelemetryConfig = Field(default_factory=PrefectTelemetryConfig)
+    agent: PrefectAgentConfig = Field(default_factory=PrefectAgentConfig)
+    home_dir: Path = Field(Path("~/.prefect"), description="Prefect's own folder.")
+    debug: bool = Field(False, description="Log at level DEBUG.")
+    backend: Literal["server", "cloud"] = Field(
+        "server", description="Ignored: `cloud` is configured by Prefect's own variables."
+    )
+    default_image: str | None = Field(None, description="Image of jobs that name none.")
+    isolated: bool = Field(False, description="Install packages from local sources only.")

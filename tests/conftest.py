@@ -1,0 +1,34 @@
+"""What every test gets: a private LUME_HOME, no LUME_* variable of the caller, no service left."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lume_services.context import context
+
+
+@pytest.fixture(autouse=True)
+def lume_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A LUME_HOME of this test's own; the services are closed and forgotten afterwards."""
+    for name in list(os.environ):
+        if name.upper().startswith("LUME_") and not name.upper().startswith("LUME_TEST_"):
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("lume-home")
+    monkeypatch.setenv("LUME_HOME", str(home))
+    # So that a Prefect engine run, where a test starts one, never touches the user's own folder.
+    monkeypatch.setenv("PREFECT_HOME", str(home / "prefect"))
+    monkeypatch.setenv("LUME_SECRETS_DIR", str(home / "no-secrets"))
+    yield home
+    context.close()
+    context._settings = None
+
+
+@pytest.fixture
+def python() -> str:
+    """The interpreter to start other processes with."""
+    return sys.executable

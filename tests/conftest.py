@@ -13,7 +13,9 @@ from lume_services.context import context
 
 
 @pytest.fixture(autouse=True)
-def lume_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def lume_home(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """A LUME_HOME of this test's own; the services are closed and forgotten afterwards."""
     for name in list(os.environ):
         if name.upper().startswith("LUME_") and not name.upper().startswith("LUME_TEST_"):

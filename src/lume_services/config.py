@@ -1,8 +1,8 @@
 """The public face of configuration: settings, ``configure()`` and ``context``.
 
-    >>> from lume_services.config import configure, context
-    >>> configure()                                        # doctest: +SKIP
-    >>> context.results_db_service().find("local")         # doctest: +SKIP
+>>> from lume_services.config import configure, context
+>>> configure()                                        # doctest: +SKIP
+>>> context.results_db_service().find("local")         # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ def configure(
     if backend is None:
         plugins.check(plugins.BACKENDS, settings.backend, variable="LUME_BACKEND")
     if results_db is None:
-        plugins.check(
-            plugins.RESULTS_DBS, settings.results_store, variable="LUME_RESULTS_DB__URL"
-        )
+        plugins.check(plugins.RESULTS_DBS, settings.results_store, variable="LUME_RESULTS_DB__URL")
     context._configure(
         settings,
         {

@@ -12,6 +12,7 @@ from lume_services.context import context
 
 __all__ = ["Context"]
 
+
 def _closed_with_context(make: Callable[[], Any]) -> Callable[[], Any]:
     def made() -> Any:
         store = make()

@@ -37,7 +37,6 @@ class Closable(Protocol):
         """Let go of every connection; the next use may open them again."""
 
 
-
 class ServiceContext:
     """Gives each service, made when it is first asked for and then shared.
 

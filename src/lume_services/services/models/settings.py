@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from lume_services.services.settings import HostName, ServerConfig, ServiceConfig
 
 __all__ = ["ConnectionConfig", "ModelDBConfig"]
 
 
-class ConnectionConfig(BaseModel):
+class ConnectionConfig(ServiceConfig):
     """How connections to the registry are pooled."""
-
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, hide_input_in_errors=True)
 
     pool_size: int = Field(1, ge=1, description="Connections kept open.")
     pool_pre_ping: bool = Field(True, description="Test a pooled connection before it is used.")
 
 
-class ModelDBConfig(BaseModel):
+class ModelDBConfig(ServerConfig):
     """Where the model registry is: a SQL database, by its parts or by one URL."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, hide_input_in_errors=True)
-
-    host: str | None = Field(None, description="Host of the registry's database server.")
+    host: HostName | None = Field(None, description="Host of the registry's database server.")
     port: int | None = Field(
         None, ge=1, le=65535, description="Its port; the dialect's own when not given."
     )
@@ -37,3 +37,10 @@ class ModelDBConfig(BaseModel):
         "a password in it is kept as PASSWORD.",
     )
     connection: ConnectionConfig = Field(default_factory=ConnectionConfig)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        self._require(
+            ("host", "user", "password", "database"), parts=("host", "port", "user", "database")
+        )
+        return self

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from lume_services.services.settings import HostName, ServerConfig
 
 __all__ = ["ResultsDBConfig"]
 
 
-class ResultsDBConfig(BaseModel):
+class ResultsDBConfig(ServerConfig):
     """Where results are stored: a MongoDB server by its parts, or any store by one URL."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, hide_input_in_errors=True)
-
-    host: str | None = Field(None, description="Host of the MongoDB server.")
+    host: HostName | None = Field(None, description="Host of the MongoDB server.")
     port: int = Field(27017, ge=1, le=65535, description="Its port.")
     username: str | None = Field(None, description="User to connect as.")
     password: SecretStr | None = Field(None, description="The user's password.")
@@ -24,3 +26,12 @@ class ResultsDBConfig(BaseModel):
         description="`sqlite:///path` or `mongodb://…`, in place of HOST and the others; "
         "a password in it is kept as PASSWORD.",
     )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        # A server that asks for no password is common on a laboratory's private network.
+        needed = ["host", "database"]
+        if self.username is not None or (self.password is not None and self.url is None):
+            needed += ["username", "password"]
+        self._require(needed, parts=("host", "username", "database"))
+        return self

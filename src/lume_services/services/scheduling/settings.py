@@ -9,7 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from lume_services.services.settings import ExpandedPath, ServiceConfig
 
 __all__ = [
     "PrefectAgentConfig",
@@ -20,11 +22,7 @@ __all__ = [
 ]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, hide_input_in_errors=True)
-
-
-class PrefectServerConfig(_Part):
+class PrefectServerConfig(ServiceConfig):
     """The Prefect server."""
 
     tag: str = Field("3-latest", description="Tag of the server's container image.")
@@ -33,7 +31,7 @@ class PrefectServerConfig(_Part):
     host_ip: str = Field("127.0.0.1", description="Address that its container publishes on.")
 
 
-class PrefectUIConfig(_Part):
+class PrefectUIConfig(ServiceConfig):
     """The pages of the Prefect server, for links."""
 
     host: str = Field("http://localhost", description="Host of the pages.")
@@ -41,27 +39,27 @@ class PrefectUIConfig(_Part):
     host_ip: str = Field("127.0.0.1", description="Address that they are published on.")
 
 
-class PrefectTelemetryConfig(_Part):
+class PrefectTelemetryConfig(ServiceConfig):
     """Prefect 1's telemetry switch."""
 
     enabled: bool = Field(False, description="Ignored: Prefect 3 has its own setting.")
 
 
-class PrefectAgentConfig(_Part):
+class PrefectAgentConfig(ServiceConfig):
     """Prefect 1's agent."""
 
     host: str = Field("http://localhost", description="Ignored: Prefect 3 has workers.")
     host_port: int = Field(5000, ge=1, le=65535, description="Ignored: Prefect 3 has workers.")
 
 
-class PrefectConfig(_Part):
+class PrefectConfig(ServiceConfig):
     """Where Prefect is and how it behaves."""
 
     server: PrefectServerConfig = Field(default_factory=PrefectServerConfig)
     ui: PrefectUIConfig = Field(default_factory=PrefectUIConfig)
     telemetry: PrefectTelemetryConfig = Field(default_factory=PrefectTelemetryConfig)
     agent: PrefectAgentConfig = Field(default_factory=PrefectAgentConfig)
-    home_dir: Path = Field(Path("~/.prefect"), description="Prefect's own folder.")
+    home_dir: ExpandedPath = Field(Path("~/.prefect"), description="Prefect's own folder.")
     debug: bool = Field(False, description="Log at level DEBUG.")
     backend: Literal["server", "cloud"] = Field(
         "server", description="Ignored: `cloud` is configured by Prefect's own variables."

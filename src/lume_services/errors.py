@@ -25,6 +25,7 @@
     │   └── CorruptBlobError                   the bytes do not match their digest
     ├── SerializationError                 (ValueError) a value cannot be stored or read back
     ├── FilesystemError                    a file could not be read or written
+    │   ├── MissingFileError                   (FileNotFoundError) there is no such file
     │   └── PathOutsideFilesystemError         (ValueError) the path leaves its filesystem
     ├── InvalidInputError                  (ValueError) a value that a model or flow does not take
     ├── ModelLoadError                     what was registered cannot be loaded here
@@ -59,6 +60,7 @@ __all__ = [
     "LUMEServicesError",
     "LUMEServicesWarning",
     "MissingDependencyError",
+    "MissingFileError",
     "ModelDBError",
     "ModelFailedError",
     "ModelLoadError",
@@ -179,6 +181,10 @@ class SerializationError(LUMEServicesError, ValueError):
 
 class FilesystemError(LUMEServicesError):
     """A file could not be read or written."""
+
+
+class MissingFileError(FilesystemError, FileNotFoundError):
+    """The file, or the folder it should go into, does not exist."""
 
 
 class PathOutsideFilesystemError(FilesystemError, ValueError):

@@ -18,6 +18,7 @@
     │   └── FilesystemNotFoundError
     ├── AmbiguousError                     (LookupError) several match where one was asked for
     ├── ModelDBError                       the model registry refused or failed
+    │   ├── ConstraintError                    a row contradicts what is stored
     │   └── SchemaError                        its tables are not those of this version
     ├── ResultsDBError                     the results database refused or failed
     │   ├── DuplicateResultError               the id is taken by another document
@@ -46,6 +47,7 @@ __all__ = [
     "AmbiguousError",
     "BlobNotFoundError",
     "ConfigurationError",
+    "ConstraintError",
     "CorruptBlobError",
     "DeploymentNotFoundError",
     "DuplicateResultError",
@@ -153,6 +155,10 @@ class AmbiguousError(LUMEServicesError, LookupError):
 
 class ModelDBError(LUMEServicesError):
     """The model registry refused a request or could not be reached."""
+
+
+class ConstraintError(ModelDBError):
+    """A row that was to be stored contradicts the rows that are there."""
 
 
 class SchemaError(ModelDBError):

@@ -1,0 +1,63 @@
+"""What SQLite needs to be a database that several processes write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, event
+
+from lume_services.errors import ConfigurationError, ModelDBError
+
+__all__ = ["BEGIN", "BUSY_TIMEOUT_S", "make_folder", "set_up"]
+
+BUSY_TIMEOUT_S = 60.0
+"""How long a connection waits for another one's write to end."""
+
+BEGIN = "sqlite_begin"
+"""Execution option of an engine: the statement that begins its transactions."""
+
+
+def make_folder(url: URL) -> None:
+    """Make the folder that the database file is in.
+
+    Raises:
+        ConfigurationError: The URL names no file.
+        ModelDBError: The folder cannot be made.
+    """
+    if url.database in (None, "", ":memory:"):
+        raise ConfigurationError(
+            "LUME_MODEL_DB__URL names a database in memory, which ends with each connection; "
+            "name a file: sqlite:////path/to/models.db"
+        )
+    folder = Path(str(url.database)).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelDBError(
+            f"The folder of the model registry, {folder}, cannot be made: {error.strerror}. "
+            "Set LUME_HOME or LUME_MODEL_DB__URL to a place that can be written."
+        ) from error
+
+
+def set_up(engine: Engine, *, foreign_keys: bool = True) -> None:
+    """Make every connection of an engine durable and strict.
+
+    Args:
+        engine: An engine that has not connected yet.
+        foreign_keys: Whether references between tables are enforced. Migrations replace tables
+            that others refer to, and cannot switch this inside their transaction.
+    """
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, record: object) -> None:
+        # Python's sqlite3 begins transactions by itself, too late and never IMMEDIATE; with None
+        # it leaves them to _begun below.
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get(BEGIN, "BEGIN"))

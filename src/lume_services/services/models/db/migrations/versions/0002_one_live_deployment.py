@@ -1,0 +1,171 @@
+"""One live deployment per model, what a deployment's variables are and how it is loaded.
+
+Also: wider columns, deployments that are no package, and on MySQL and MariaDB names that differ
+in capital letters only. Early databases of 0.x lack two of the constraints of revision 0001, and
+have one that is no longer meant; that is put right here too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+from alembic.operations import BatchOperations
+
+from lume_services.errors import SchemaError
+
+revision = "0002"
+down_revision = "0001"
+
+IDENTITY = ("author", "laboratory", "facility", "beampath")
+TABLES = ("model", "project", "deployment", "flow", "flow_of_flows")
+LONG_TEXT = sa.Text().with_variant(sa.dialects.mysql.LONGTEXT(), "mysql", "mariadb")
+
+model = sa.table("model", sa.column("created"))
+deployment = sa.table(
+    "deployment",
+    *map(sa.column, ("deployment_id", "model_id", "deploy_date", "is_live")),
+    *map(sa.column, ("package_import_name", "source", "sha256")),
+)
+
+
+def upgrade() -> None:
+    """Add the columns and constraints; every row is kept."""
+    connection = op.get_bind()
+    if connection.dialect.name in ("mysql", "mariadb"):
+        _tell_capitals_apart(connection)
+    _keep_one_live(connection)
+    _fill(connection, model, "created", sa.func.now())
+    _fill(connection, deployment, "deploy_date", sa.func.now())
+
+    unique = _unique_constraints(connection, "model")
+    with op.batch_alter_table("model") as table:
+        _alter_date(table, "created", nullable=False)
+        if {*IDENTITY, "description"} not in unique.values():
+            _refuse_duplicates(connection, "model", *IDENTITY, "description")
+            for name in IDENTITY:
+                table.alter_column(
+                    name, type_=sa.String(50), existing_type=sa.String(255), nullable=False
+                )
+            table.create_unique_constraint("_model_entry", [*IDENTITY, "description"])
+
+    unique = _unique_constraints(connection, "deployment")
+    with op.batch_alter_table("deployment") as table:
+        if "_sha256_unique" in unique:
+            table.drop_constraint("_sha256_unique", type_="unique")
+        if {"model_id", "version"} not in unique.values():
+            _refuse_duplicates(connection, "deployment", "model_id", "version")
+            table.create_unique_constraint("_deployment_unique", ["model_id", "version"])
+        _alter_date(table, "deploy_date", nullable=False)
+        _alter_text(table, "version", 10, 64, nullable=False)
+        _alter_text(table, "package_import_name", 50, 255)
+        _alter_text(table, "source", 255, 1024)
+        _alter_text(table, "sha256", 64, 64)
+        _alter_text(table, "image", 100, 255)
+        table.add_column(sa.Column("kind", sa.String(50), nullable=False, server_default="package"))
+        table.add_column(sa.Column("entry_point", sa.String(255)))
+        table.add_column(sa.Column("variables", LONG_TEXT))
+        table.add_column(
+            sa.Column(
+                "live_model_id",
+                sa.Integer,
+                sa.Computed("CASE WHEN is_live THEN model_id END", persisted=True),
+            )
+        )
+        table.create_unique_constraint("_one_live_deployment", ["live_model_id"])
+
+    with op.batch_alter_table("flow") as table:
+        _alter_text(table, "flow_name", 50, 255, nullable=False)
+
+
+def downgrade() -> None:
+    """Drop what was added; a database refuses it where longer text has been stored since."""
+    connection = op.get_bind()
+    with op.batch_alter_table("flow") as table:
+        _alter_text(table, "flow_name", 255, 50, nullable=False)
+
+    for name in ("package_import_name", "source", "sha256"):
+        _fill(connection, deployment, name, sa.literal(""))
+    with op.batch_alter_table("deployment") as table:
+        table.drop_constraint("_one_live_deployment", type_="unique")
+        for name in ("live_model_id", "variables", "entry_point", "kind"):
+            table.drop_column(name)
+        _alter_text(table, "image", 255, 100)
+        _alter_text(table, "sha256", 64, 64, nullable=False)
+        _alter_text(table, "source", 1024, 255, nullable=False)
+        _alter_text(table, "package_import_name", 255, 50, nullable=False)
+        _alter_text(table, "version", 64, 10, nullable=False)
+        _alter_date(table, "deploy_date", nullable=True)
+
+    with op.batch_alter_table("model") as table:
+        _alter_date(table, "created", nullable=True)
+
+
+def _alter_text(
+    table: BatchOperations, name: str, old: int, new: int, *, nullable: bool = True
+) -> None:
+    table.alter_column(name, existing_type=sa.String(old), type_=sa.String(new), nullable=nullable)
+
+
+def _alter_date(table: BatchOperations, name: str, *, nullable: bool) -> None:
+    table.alter_column(
+        name,
+        existing_type=sa.DateTime(timezone=True),
+        existing_server_default=sa.func.now(),
+        nullable=nullable,
+    )
+
+
+def _fill(
+    connection: sa.Connection,
+    table: sa.TableClause,
+    name: str,
+    value: sa.ColumnElement[Any],
+) -> None:
+    connection.execute(sa.update(table).where(table.c[name].is_(None)).values({name: value}))
+
+
+def _tell_capitals_apart(connection: sa.Connection) -> None:
+    # Both sides of a foreign key have to have one collation; the checks would refuse the first.
+    connection.execute(sa.text("SET FOREIGN_KEY_CHECKS=0"))
+    for name in TABLES:
+        connection.execute(
+            sa.text(f"ALTER TABLE {name} CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+        )
+    connection.execute(sa.text("SET FOREIGN_KEY_CHECKS=1"))
+
+
+def _keep_one_live(connection: sa.Connection) -> None:
+    """Where several deployments of a model are marked live, keep the one stored last."""
+    last = connection.scalars(
+        sa.select(sa.func.max(deployment.c.deployment_id))
+        .where(deployment.c.is_live)
+        .group_by(deployment.c.model_id)
+    ).all()
+    connection.execute(
+        sa.update(deployment)
+        .where(deployment.c.is_live, deployment.c.deployment_id.not_in(last))
+        .values(is_live=False)
+    )
+
+
+def _unique_constraints(connection: sa.Connection, table: str) -> dict[str | None, set[str]]:
+    found = sa.inspect(connection).get_unique_constraints(table)
+    return {constraint["name"]: set(constraint["column_names"]) for constraint in found}
+
+
+def _refuse_duplicates(connection: sa.Connection, table: str, *names: str) -> None:
+    columns: list[sa.ColumnElement[Any]] = [sa.column(name) for name in names]
+    twice = connection.execute(
+        sa.select(*columns)
+        .select_from(sa.table(table))
+        .group_by(*columns)
+        .having(sa.func.count() > 1)
+    ).all()
+    if twice:
+        rows = "; ".join(repr(tuple(row)) for row in twice[:5])
+        raise SchemaError(
+            f"The table {table} holds the same {', '.join(names)} more than once: {rows}. Delete "
+            "or rename the others, then run: lume-services db upgrade"
+        )

@@ -1,0 +1,476 @@
+"""``ModelDBService``: what the registry is asked and told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import inspect, select, update
+from sqlalchemy.orm import Session
+
+from lume_services.errors import ConstraintError, InvalidInputError, ModelDBError
+from lume_services.services.models._criteria import (
+    Row,
+    age,
+    conditions,
+    is_version,
+    not_found,
+    only,
+)
+from lume_services.services.models.db import ModelDB
+from lume_services.services.models.db.schema import Deployment, Flow, FlowOfFlows, Model, Project
+from lume_services.services.models.identity import flow_id as make_flow_id
+from lume_services.services.models.identity import normalized_version
+
+__all__ = ["ModelDBService"]
+
+# What two deployments of one version must have in common to be the same.
+_CONTENT = (
+    "source",
+    "sha256",
+    "image",
+    "asset_dir",
+    "package_import_name",
+    "kind",
+    "entry_point",
+    "variables",
+)
+
+
+class ModelDBService:
+    """The model registry.
+
+    ``get_…`` methods take columns of their table as keywords (``docs/registry.md`` lists them; a
+    None asks for rows without a value), raise ``InvalidInputError`` for one that does not exist,
+    and the table's ``NotFoundError`` when nothing matches, also where a list is returned. Rows
+    are read-only copies with what they belong to: ``flow.deployment.model``.
+
+    ``store_…`` methods may be repeated: what is already there is found, not stored again, also
+    when several processes do it at once.
+
+    Args:
+        model_db: The database. Nothing is connected before the first call.
+
+    Raises:
+        ModelDBError: From every method: the database cannot be reached or refused a statement,
+            or a text is longer than its column.
+    """
+
+    def __init__(self, model_db: ModelDB) -> None:
+        self._model_db = model_db
+
+    # Models
+
+    def store_model(
+        self, author: str, laboratory: str, facility: str, beampath: str, description: str
+    ) -> int:
+        """Store a model, or find it: the five names together are its identity.
+
+        Args:
+            author: Who is responsible for it; up to 50 characters, like the next three.
+            laboratory: The laboratory it is of.
+            facility: The facility it is of.
+            beampath: The beampath that it describes.
+            description: What it is; up to 255 characters.
+
+        Returns:
+            Its ``model_id``.
+
+        Raises:
+            InvalidInputError: A name begins or ends with white space.
+        """
+        names = {
+            "author": author,
+            "laboratory": laboratory,
+            "facility": facility,
+            "beampath": beampath,
+            "description": description,
+        }
+        _check_names(**names)
+        return self._get_or_create(Model(**names), names).model_id
+
+    def get_model(self, **criteria: object) -> Model:
+        """Get the one model that matches.
+
+        Raises:
+            ModelNotFoundError: None matches.
+            AmbiguousError: Several do; the message lists them.
+        """
+        return only(self._find(Model, criteria), criteria)
+
+    def get_models(self, **criteria: object) -> list[Model]:
+        """Get every model that matches, in the order they were stored.
+
+        Raises:
+            ModelNotFoundError: None matches.
+        """
+        return self._find(Model, criteria)
+
+    # Deployments
+
+    def store_deployment(
+        self,
+        model_id: int,
+        version: str,
+        source: str | None = None,
+        sha256: str | None = None,
+        image: str | None = None,
+        package_import_name: str | None = None,
+        is_live: bool = False,
+        asset_dir: str | None = None,
+        *,
+        kind: str = "package",
+        entry_point: str | None = None,
+        variables: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> int:
+        """Store a version of a model.
+
+        A version is stored once. Storing it again with the same content gives the deployment that
+        is there, and promotes it if ``is_live``; with other content it is refused. Where both have
+        a ``sha256``, the ``source`` may differ: the hash says that it is the same code.
+
+        Args:
+            model_id: The model.
+            version: PEP 440 version, kept as ``str(packaging.version.Version(version))``.
+            source: Where the code is: path or URL of an sdist.
+            sha256: Hash of the code, 64 hexadecimal digits.
+            image: Container image that its flows run in.
+            package_import_name: Name that the package is imported by.
+            is_live: Whether to promote it. False leaves the live deployment what it is.
+            asset_dir: Folder of further files.
+            kind: How the model is loaded: ``package``, or a word of who registers it.
+            entry_point: ``module:name`` of what to import; None where another process cannot.
+            variables: Schema of inputs and outputs: name to ``model_dump(mode="json")`` of the
+                lume-base variable.
+
+        Returns:
+            Its ``deployment_id``.
+
+        Raises:
+            ModelNotFoundError: There is no such model.
+            InvalidInputError: The version is not a PEP 440 version, or JSON cannot hold variables.
+            ModelDBError: This version is stored with other content.
+        """
+        new = Deployment(
+            model_id=model_id,
+            version=normalized_version(version),
+            source=source,
+            sha256=sha256,
+            image=image,
+            package_import_name=package_import_name,
+            is_live=False,
+            asset_dir=asset_dir,
+            kind=kind,
+            entry_point=entry_point,
+            variables=_as_json(variables),
+        )
+        with self._model_db.session(write=True) as session:
+            _lock(session, model_id)
+            known = session.scalar(
+                select(Deployment).where(
+                    Deployment.model_id == model_id, is_version(version, new.version)
+                )
+            )
+            if known is None:
+                session.add(new)
+                session.flush()
+                known = new
+            else:
+                _check_same(known, new)
+            if is_live and not known.is_live:
+                _make_live(session, known)
+            return known.deployment_id
+
+    def promote(self, deployment_id: int) -> Deployment:
+        """Make a deployment the live one of its model, in place of the one that is.
+
+        At every moment, for every reader, the model has one live deployment: the old or the new.
+
+        Raises:
+            DeploymentNotFoundError: There is no such deployment.
+        """
+        deployment = self.get_deployment(deployment_id=deployment_id)
+        with self._model_db.session(write=True) as session:
+            _lock(session, deployment.model_id)
+            _make_live(session, deployment)
+        return self.get_deployment(deployment_id=deployment_id)
+
+    def get_deployment(self, **criteria: object) -> Deployment:
+        """Get the one deployment that matches.
+
+        Raises:
+            DeploymentNotFoundError: None matches.
+            AmbiguousError: Several do; the message lists them.
+        """
+        return only(self._find(Deployment, criteria), criteria)
+
+    def get_deployments(self, **criteria: object) -> list[Deployment]:
+        """Get every deployment that matches, the latest first.
+
+        Raises:
+            DeploymentNotFoundError: None matches.
+        """
+        return sorted(self._find(Deployment, criteria), key=age, reverse=True)
+
+    def get_latest_deployment(self, **criteria: object) -> Deployment:
+        """Get the latest of the deployments that match: by version (PEP 440), then by date.
+
+        Pre-releases count: ``2.0rc1`` is later than ``1.9``.
+
+        Raises:
+            DeploymentNotFoundError: None matches.
+        """
+        return max(self._find(Deployment, criteria), key=age)
+
+    def get_live_deployment(self, **criteria: object) -> Deployment:
+        """Get the live deployment, usually by ``model_id``.
+
+        Raises:
+            DeploymentNotFoundError: None that matches is live.
+            AmbiguousError: Those of several models are; the message lists them.
+        """
+        return self.get_deployment(**{**criteria, "is_live": True})
+
+    # Projects and flows
+
+    def store_project(self, project_name: str, description: str = "") -> str:
+        """Store a project, or find it; the description of one that exists is kept.
+
+        Args:
+            project_name: Its name; up to 50 characters.
+            description: What it is; up to 255 characters.
+
+        Returns:
+            The project's name.
+
+        Raises:
+            InvalidInputError: The name begins or ends with white space.
+        """
+        _check_names(project_name=project_name)
+        project = Project(project_name=project_name, description=description)
+        return self._get_or_create(project, {"project_name": project_name}).project_name
+
+    def get_project(self, **criteria: object) -> Project:
+        """Get the one project that matches.
+
+        Raises:
+            ProjectNotFoundError: None matches.
+            AmbiguousError: Several do; the message lists them.
+        """
+        return only(self._find(Project, criteria), criteria)
+
+    def get_projects(self, **criteria: object) -> list[Project]:
+        """Get every project that matches, by name.
+
+        Raises:
+            ProjectNotFoundError: None matches.
+        """
+        return self._find(Project, criteria)
+
+    def store_flow(self, *, deployment_id: int, flow_name: str, project_name: str) -> str:
+        """Store a flow of a deployment, or find it.
+
+        Args:
+            deployment_id: The deployment that it runs.
+            flow_name: Its name; up to 255 characters.
+            project_name: A project that is stored.
+
+        Returns:
+            Its id: see ``flow_id`` of this package.
+
+        Raises:
+            DeploymentNotFoundError: There is no such deployment.
+            ProjectNotFoundError: There is no such project.
+            InvalidInputError: The name begins or ends with white space.
+        """
+        _check_names(flow_name=flow_name)
+        deployment = self.get_deployment(deployment_id=deployment_id)
+        self.get_project(project_name=project_name)
+        model = deployment.model
+        flow = Flow(
+            flow_id=make_flow_id(
+                author=model.author,
+                laboratory=model.laboratory,
+                facility=model.facility,
+                beampath=model.beampath,
+                description=model.description,
+                version=deployment.version,
+                project_name=project_name,
+                flow_name=flow_name,
+            ),
+            flow_name=flow_name,
+            project_name=project_name,
+            deployment_id=deployment_id,
+        )
+        return self._get_or_create(flow, {"flow_id": flow.flow_id}).flow_id
+
+    def get_flow(self, **criteria: object) -> Flow:
+        """Get the one flow that matches.
+
+        Raises:
+            FlowNotFoundError: None matches.
+            AmbiguousError: Several do; the message lists them.
+        """
+        return only(self._find(Flow, criteria), criteria)
+
+    def get_flows(self, **criteria: object) -> list[Flow]:
+        """Get every flow that matches.
+
+        Raises:
+            FlowNotFoundError: None matches.
+        """
+        return self._find(Flow, criteria)
+
+    def store_flow_of_flows(self, parent_flow_id: str, flow_ids: Sequence[str]) -> None:
+        """Store what a flow is made of; nothing happens when that is stored already.
+
+        Args:
+            parent_flow_id: The flow that runs the others.
+            flow_ids: The others, in the order of their places; each once.
+
+        Raises:
+            FlowNotFoundError: One of the flows is not stored.
+            InvalidInputError: A flow is given twice.
+            ModelDBError: The flow is stored with other parts.
+        """
+        if twice := [flow for flow in flow_ids if list(flow_ids).count(flow) > 1]:
+            raise InvalidInputError(f"flow_id={twice[0]!r} is given twice")
+        with self._model_db.session(write=True) as session:
+            # Of two processes one stores the parts, and the other waits and finds them.
+            session.execute(
+                select(Flow.flow_id).where(Flow.flow_id == parent_flow_id).with_for_update()
+            )
+            for flow in (parent_flow_id, *flow_ids):
+                if session.get(Flow, flow) is None:
+                    raise not_found(Flow, {"flow_id": flow})
+            places = FlowOfFlows.parent_flow_id == parent_flow_id
+            known = session.scalars(
+                select(FlowOfFlows.flow_id).where(places).order_by(FlowOfFlows.position)
+            ).all()
+            if not known:
+                session.add_all(
+                    FlowOfFlows(parent_flow_id=parent_flow_id, flow_id=flow, position=position)
+                    for position, flow in enumerate(flow_ids)
+                )
+            elif list(known) != list(flow_ids):
+                raise ModelDBError(
+                    f"The flow {parent_flow_id!r} is stored with other parts: {', '.join(known)}. "
+                    "Deploy what changed under a new version."
+                )
+
+    def get_flow_of_flows(self, **criteria: object) -> list[Flow]:
+        """Get the flows that a flow is made of, in order; ``parent_flow_id`` says of which one.
+
+        Raises:
+            FlowOfFlowsNotFoundError: None matches: the flow is not made of others.
+        """
+        statement = (
+            select(Flow)
+            .join(FlowOfFlows, FlowOfFlows.flow_id == Flow.flow_id)
+            .where(*conditions(FlowOfFlows, criteria))
+            .order_by(FlowOfFlows.parent_flow_id, FlowOfFlows.position)
+        )
+        with self._model_db.session() as session:
+            flows = list(session.scalars(statement))
+        if not flows:
+            raise not_found(FlowOfFlows, criteria)
+        return flows
+
+    # Schema
+
+    def apply_schema(self) -> None:
+        """Make the tables, or bring those of an earlier version to this one; data is kept.
+
+        Raises:
+            SchemaError: The tables are of a later version, or those of something else.
+        """
+        self._model_db.apply_schema()
+
+    def current_revision(self) -> str | None:
+        """The revision of the database's tables; None when they carry none."""
+        return self._model_db.current_revision()
+
+    def head_revision(self) -> str:
+        """The revision of the tables that this version of LUME-services uses."""
+        return self._model_db.head_revision()
+
+    def _select(self, table: type[Row], criteria: Mapping[str, object]) -> list[Row]:
+        statement = select(table).where(*conditions(table, criteria))
+        with self._model_db.session() as session:
+            return list(session.scalars(statement.order_by(*inspect(table).primary_key)))
+
+    def _find(self, table: type[Row], criteria: Mapping[str, object]) -> list[Row]:
+        rows = self._select(table, criteria)
+        if not rows:
+            raise not_found(table, criteria)
+        return rows
+
+    def _get_or_create(self, row: Row, unique: Mapping[str, object]) -> Row:
+        """Find the row with these unique values, or store this one."""
+        found = self._select(type(row), unique)
+        if not found:
+            try:
+                with self._model_db.session(write=True) as session:
+                    session.add(row)
+            except ConstraintError:
+                found = self._select(type(row), unique)
+                if not found:
+                    raise  # not for another process that was first
+        return found[0] if found else row
+
+
+def _lock(session: Session, model_id: int) -> None:
+    """Let one transaction at a time change the deployments of a model."""
+    model = select(Model.model_id).where(Model.model_id == model_id).with_for_update()
+    if session.scalar(model) is None:
+        raise not_found(Model, {"model_id": model_id})
+
+
+def _make_live(session: Session, deployment: Deployment) -> None:
+    # The old one first: the two may not be live at once, not even inside the transaction.
+    for where, live in (
+        ((Deployment.model_id == deployment.model_id) & Deployment.is_live, False),
+        (Deployment.deployment_id == deployment.deployment_id, True),
+    ):
+        session.execute(
+            update(Deployment)
+            .where(where)
+            .values(is_live=live)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _check_same(known: Deployment, new: Deployment) -> None:
+    same_code = known.sha256 is not None and known.sha256 == new.sha256
+    for name in _CONTENT:
+        old_value, new_value = getattr(known, name), getattr(new, name)
+        if old_value == new_value or (name == "source" and same_code):
+            continue
+        what = "" if name == "variables" else f" ({old_value!r}, now {new_value!r})"
+        raise ModelDBError(
+            f"Version {known.version} of model {known.model_id} is stored with another {name}"
+            f"{what}. What was stored is kept as it is: use a new version."
+        )
+
+
+def _check_names(**names: str) -> None:
+    for name, value in names.items():
+        if isinstance(value, str) and value != value.strip():
+            raise InvalidInputError(
+                f"{name}={value!r} begins or ends with white space, which databases do not agree "
+                "to compare; leave it out"
+            )
+
+
+def _as_json(variables: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Any] | None:
+    """The variables as they will be read back."""
+    if variables is None:
+        return None
+    try:
+        read: dict[str, Any] = json.loads(json.dumps(dict(variables)))
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"variables cannot be written as JSON ({error}); pass model_dump(mode='json') of each"
+        ) from error
+    return read

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, event
 
@@ -50,14 +51,29 @@ def set_up(engine: Engine, *, foreign_keys: bool = True) -> None:
     """
 
     @event.listens_for(engine, "connect")
-    def _connected(connection: Any, record: object) -> None:
+    def _connected(connection: sqlite3.Connection, record: object) -> None:
         # Python's sqlite3 begins transactions by itself, too late and never IMMEDIATE; with None
         # it leaves them to _begun below.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
+        _use_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get(BEGIN, "BEGIN"))
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    # While another process makes the switch, SQLite refuses it at once instead of waiting.
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return

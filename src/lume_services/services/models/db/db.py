@@ -73,8 +73,9 @@ class ModelDB:
 
         Args:
             write: Commit at the end, or undo everything when an exception leaves the block. A
-                SQLite database is locked for other writers from the start, so that nothing that
-                was read in the block can change before it is written. Without it nothing is kept.
+                SQLite database is locked for other writers from the first statement, so that what
+                was read in the block cannot change before it is written. Without it nothing is
+                kept.
 
         Raises:
             ModelDBError: The database cannot be reached or refused a statement.

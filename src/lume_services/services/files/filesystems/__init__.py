@@ -1,0 +1,9 @@
+"""Filesystems that the file service reads from and writes to."""
+
+from __future__ import annotations
+
+from lume_services.services.files.filesystems.filesystem import Filesystem, Serializer
+from lume_services.services.files.filesystems.local import LocalFilesystem
+from lume_services.services.files.filesystems.mounted import MountedFilesystem
+
+__all__ = ["Filesystem", "LocalFilesystem", "MountedFilesystem", "Serializer"]

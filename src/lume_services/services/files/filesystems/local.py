@@ -1,0 +1,101 @@
+"""The files of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lume_services.errors import FilesystemError, MissingFileError, PathOutsideFilesystemError
+from lume_services.services.files.filesystems._replace import TEMPORARY_PREFIX, Replacement
+from lume_services.services.files.filesystems.filesystem import Filesystem
+
+__all__ = ["LocalFilesystem"]
+
+
+class LocalFilesystem(Filesystem):
+    """The files of this machine, by the paths they have here.
+
+    Relative paths start at the working folder, ``~`` is the home folder, symbolic links are
+    followed. What it promises beyond ``Filesystem``: a file that is replaced keeps its
+    permissions, a new one gets those that the umask allows.
+    """
+
+    identifier = "local"
+
+    def resolve(self, path: str) -> Path:
+        """Where a path is on this machine, absolute and with symbolic links followed.
+
+        For handing to programs that read or write files themselves.
+
+        Args:
+            path: The path; nothing need be there.
+
+        Raises:
+            FilesystemError: It cannot be a path, or its symbolic links go in a circle.
+        """
+        try:
+            return self._locate(Path(path).expanduser())
+        except PathOutsideFilesystemError:
+            raise
+        except (OSError, RuntimeError, ValueError) as error:
+            raise FilesystemError(
+                f"{path!r} is not a path on filesystem {self.identifier!r}: {error}."
+            ) from error
+
+    def _locate(self, path: Path) -> Path:
+        return path.resolve()
+
+    @contextmanager
+    def reading(self, path: str) -> Iterator[Path]:
+        """See ``Filesystem.reading``; the file itself is given, not a copy."""
+        local = self.resolve(path)
+        with self._reporting("read", path):
+            local.open("rb").close()
+        yield local
+
+    @contextmanager
+    def writing(self, path: str, *, create_dir: bool = True) -> Iterator[Path]:
+        """See ``Filesystem.writing``; the temporary file is in the same folder."""
+        target = self.resolve(path)
+        with self._reporting("write", path):
+            if create_dir:
+                target.parent.mkdir(parents=True, exist_ok=True)
+            elif not target.parent.is_dir():
+                raise MissingFileError(
+                    f"Cannot write {path!r} on filesystem {self.identifier!r}: the folder "
+                    f"{target.parent} does not exist. create_dir=True makes it."
+                )
+            new = Replacement(target)
+        # Not under _reporting: what the caller does inside the context is not ours to rename.
+        try:
+            yield new.path
+        except BaseException:
+            new.discard()
+            raise
+        with self._reporting("write", path):
+            new.commit()
+
+    def file_exists(self, path: str) -> bool:
+        """See ``Filesystem.file_exists``."""
+        with self._reporting("look for", path):
+            return self.resolve(path).is_file()
+
+    def dir_exists(self, path: str) -> bool:
+        """See ``Filesystem.dir_exists``."""
+        with self._reporting("look for", path):
+            return self.resolve(path).is_dir()
+
+    def create_dir(self, path: str) -> None:
+        """See ``Filesystem.create_dir``."""
+        with self._reporting("make", path):
+            self.resolve(path).mkdir(parents=True, exist_ok=True)
+
+    def list_dir(self, path: str = "") -> list[str]:
+        """See ``Filesystem.list_dir``."""
+        with self._reporting("list", path):
+            return sorted(
+                f"{entry.name}/" if entry.is_dir() else entry.name
+                for entry in self.resolve(path).iterdir()
+                if not entry.name.startswith(TEMPORARY_PREFIX)
+            )

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 from alembic.operations import BatchOperations
+from sqlalchemy.dialects.mysql import LONGTEXT
 
 from lume_services.errors import SchemaError
 
@@ -20,7 +21,7 @@ down_revision = "0001"
 
 IDENTITY = ("author", "laboratory", "facility", "beampath")
 TABLES = ("model", "project", "deployment", "flow", "flow_of_flows")
-LONG_TEXT = sa.Text().with_variant(sa.dialects.mysql.LONGTEXT(), "mysql", "mariadb")
+LONG_TEXT = sa.Text().with_variant(LONGTEXT(), "mysql", "mariadb")
 
 model = sa.table("model", sa.column("created"))
 deployment = sa.table(
@@ -33,29 +34,33 @@ deployment = sa.table(
 def upgrade() -> None:
     """Add the columns and constraints; every row is kept."""
     connection = op.get_bind()
+    models = _unique_constraints(connection, "model")
+    deployments = _unique_constraints(connection, "deployment")
+    model_is_unique = {*IDENTITY, "description"} in models.values()
+    version_is_unique = {"model_id", "version"} in deployments.values()
+    # Before anything is changed: MySQL and MariaDB cannot undo it.
+    if not model_is_unique:
+        _refuse_duplicates(connection, "model", *IDENTITY, "description")
+    if not version_is_unique:
+        _refuse_duplicates(connection, "deployment", "model_id", "version")
+
     if connection.dialect.name in ("mysql", "mariadb"):
         _tell_capitals_apart(connection)
     _keep_one_live(connection)
     _fill(connection, model, "created", sa.func.now())
     _fill(connection, deployment, "deploy_date", sa.func.now())
 
-    unique = _unique_constraints(connection, "model")
     with op.batch_alter_table("model") as table:
         _alter_date(table, "created", nullable=False)
-        if {*IDENTITY, "description"} not in unique.values():
-            _refuse_duplicates(connection, "model", *IDENTITY, "description")
+        if not model_is_unique:
             for name in IDENTITY:
-                table.alter_column(
-                    name, type_=sa.String(50), existing_type=sa.String(255), nullable=False
-                )
+                _alter_text(table, name, 255, 50, nullable=False)
             table.create_unique_constraint("_model_entry", [*IDENTITY, "description"])
 
-    unique = _unique_constraints(connection, "deployment")
     with op.batch_alter_table("deployment") as table:
-        if "_sha256_unique" in unique:
+        if "_sha256_unique" in deployments:
             table.drop_constraint("_sha256_unique", type_="unique")
-        if {"model_id", "version"} not in unique.values():
-            _refuse_duplicates(connection, "deployment", "model_id", "version")
+        if not version_is_unique:
             table.create_unique_constraint("_deployment_unique", ["model_id", "version"])
         _alter_date(table, "deploy_date", nullable=False)
         _alter_text(table, "version", 10, 64, nullable=False)
@@ -127,13 +132,25 @@ def _fill(
 
 
 def _tell_capitals_apart(connection: sa.Connection) -> None:
-    # Both sides of a foreign key have to have one collation; the checks would refuse the first.
-    connection.execute(sa.text("SET FOREIGN_KEY_CHECKS=0"))
-    for name in TABLES:
-        connection.execute(
-            sa.text(f"ALTER TABLE {name} CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+    # A column cannot change its collation while a foreign key uses it.
+    keys = [
+        (table, key)
+        for table in TABLES
+        for key in sa.inspect(connection).get_foreign_keys(table)
+        if key["referred_table"] in ("project", "flow")
+    ]
+    for table, key in keys:
+        op.drop_constraint(str(key["name"]), table, type_="foreignkey")
+    for table in TABLES:
+        op.execute(f"ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+    for table, key in keys:
+        op.create_foreign_key(
+            key["name"],
+            table,
+            key["referred_table"],
+            key["constrained_columns"],
+            key["referred_columns"],
         )
-    connection.execute(sa.text("SET FOREIGN_KEY_CHECKS=1"))
 
 
 def _keep_one_live(connection: sa.Connection) -> None:

@@ -60,15 +60,13 @@ def configure(
         plugins.check(plugins.BACKENDS, settings.backend, variable="LUME_BACKEND")
     if results_db is None:
         plugins.check(plugins.RESULTS_DBS, settings.results_store, variable="LUME_RESULTS_DB__URL")
-    context._configure(
-        settings,
-        {
-            "model_db": model_db,
-            "results_db": results_db,
-            "filesystems": None if filesystems is None else list(filesystems),
-            "backend": backend,
-        },
-    )
+    given = {
+        "model_db": model_db,
+        "results_db": results_db,
+        "filesystems": None if filesystems is None else list(filesystems),
+        "backend": backend,
+    }
+    context._configure(settings, {name: mine for name, mine in given.items() if mine is not None})
 
 
 def __getattr__(name: str) -> Any:

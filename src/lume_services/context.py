@@ -123,10 +123,12 @@ class ServiceContext:
         with self._lock:
             self.close()
             self._settings = settings
-            for name in _REPLACEABLE if self._container is not None or overrides else ():
+            if self._container is None and not overrides:
+                return
+            for name in _REPLACEABLE:
                 provider = self.container.providers[name]
                 provider.reset_override()
-                if overrides.get(name) is not None:
+                if name in overrides:
                     provider.override(overrides[name])
 
     def _forget_services(self) -> None:

@@ -1,0 +1,133 @@
+"""What commands print: a table for people or JSON for programs, errors in one line."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from lume_services.errors import (
+    AmbiguousError,
+    ConfigurationError,
+    InvalidInputError,
+    LUMEServicesError,
+    NotFoundError,
+    SchemaError,
+    UnsupportedQueryError,
+)
+
+__all__ = [
+    "AsJson",
+    "error_line",
+    "exit_code",
+    "note",
+    "print_json",
+    "print_table",
+    "to_json",
+    "warning_line",
+]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
+
+_USER_MISTAKES = (
+    AmbiguousError,
+    ConfigurationError,
+    InvalidInputError,
+    NotFoundError,
+    SchemaError,
+    UnsupportedQueryError,
+)
+
+
+def exit_code(error: LUMEServicesError) -> int:
+    """2 for what the user can put right on the command line, 1 for what failed."""
+    return 2 if isinstance(error, _USER_MISTAKES) else 1
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value."""
+    print(to_json(value))  # noqa: T201  # the command's answer
+
+
+def to_json(value: Any) -> str:
+    """Any value as JSON; NaN and infinities, which JSON has no word for, become null."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, default=str)
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None
+) -> None:
+    """Print a table that fits the terminal; numbers stand to the right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    listed = [list(row) for row in rows]
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    for number, column in enumerate(columns):
+        values = [row[number] for row in listed if row[number] not in (None, "")]
+        numeric = bool(values) and all(isinstance(value, int | float) for value in values)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in listed:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    console = Console()
+    # Into a file or a pipe a table is as wide as it needs to be.
+    console.print(
+        table, width=None if console.is_terminal else max(console.measure(table).maximum, 80)
+    )
+
+
+def note(text: str) -> None:
+    """Say something to a person that is not the command's answer."""
+    print(text, file=sys.stderr)  # noqa: T201  # not the command's answer
+
+
+def error_line(message: str) -> None:
+    """Print an error."""
+    _styled("Error", "bold red", message)
+
+
+def warning_line(message: str) -> None:
+    """Print a warning."""
+    _styled("Warning", "bold yellow", message)
+
+
+def _styled(label: str, style: str, message: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(Text.assemble((f"{label}: ", style), message))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if hasattr(value, "strftime"):
+        return str(value.strftime("%Y-%m-%d %H:%M:%S"))
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{value.dtype}{list(value.shape)}"
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return value

@@ -1,0 +1,182 @@
+"""``lume-services results``: find, show, export and plot what was recorded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lume_services.cli._output import AsJson, note, print_json, print_table
+from lume_services.cli.models import ModelName
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Find, show, export and plot recorded results.", no_args_is_help=True)
+
+Query = Annotated[
+    str | None,
+    typer.Option(help='MongoDB query as JSON: `{"inputs.x": {"$gt": 1}, "status": "success"}`.'),
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most so many, the newest first.")]
+AllVersions = Annotated[
+    bool, typer.Option("--all-deployments", help="Results of every version, not just one.")
+]
+
+
+@app.command("list", epilog="Example: `lume-services results list injector --limit 10`")
+def list_results(
+    model: ModelName,
+    query: Query = None,
+    limit: Limit = 20,
+    all_deployments: AllVersions = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the results of a model, the newest first."""
+    frame = _frame(model, query, limit, all_deployments)
+    if as_json:
+        print_json(frame.to_dict("records"))
+        return
+    plain = [column for column in frame.columns if column not in ("flow_id",)]
+    plain = [column for column in plain if not _holds_arrays(frame[column])]
+    print_table(plain, frame[plain].itertuples(index=False))
+    note(f"{len(frame)} results. Everything of one: lume-services results show ID")
+
+
+@app.command(epilog="Example: `lume-services results show 5f0c`")
+def show(
+    result_id: Annotated[str, typer.Argument(metavar="ID", help="Its id, or how that begins.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show one result: inputs, outputs, and where, when and with what it was made."""
+    from lume_services.config import configure
+    from lume_services.results import find_result
+
+    configure()
+    result = find_result(result_id)
+    if as_json:
+        print_json(result.to_json())
+        return
+    rows: list[tuple[str, str, Any]] = [
+        ("in", name, value) for name, value in result.inputs.items()
+    ]
+    rows += [("out", name, value) for name, value in result.outputs.items()]
+    print_table(("", "Name", "Value"), rows)
+    facts = result.to_json()
+    for name in ("inputs", "outputs"):
+        facts.pop(name)
+    print_table(("Fact", "Value"), [(name, value) for name, value in _flat(facts)])
+
+
+@app.command(epilog="Example: `lume-services results export injector scan.parquet`")
+def export(
+    model: ModelName,
+    file: Annotated[Path, typer.Argument(help="Where to: `.csv`, `.parquet` or `.json`.")],
+    query: Query = None,
+    limit: Limit = None,
+    all_deployments: AllVersions = False,
+) -> None:
+    """Write the results of a model to a table file."""
+    from lume_services.errors import InvalidInputError
+
+    writers = {".csv": _to_csv, ".parquet": _to_parquet, ".json": _to_json}
+    if file.suffix not in writers:
+        raise InvalidInputError(f"{file}: the name ends in one of {', '.join(writers)}")
+    frame = _frame(model, query, limit, all_deployments)
+    # Written beside it and renamed: a reader never sees half a table.
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        writers[file.suffix](frame, partial)
+        partial.replace(file)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InvalidInputError(f"{file} cannot be written: {error.strerror}") from None
+    note(f"{len(frame)} results in {file}")
+
+
+@app.command(epilog="Example: `lume-services results plot injector solenoid emittance -o scan.png`")
+def plot(
+    model: ModelName,
+    x: Annotated[str, typer.Argument(help="What to plot over: the name of an input or output.")],
+    y: Annotated[list[str], typer.Argument(help="What to plot: one name or more.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The picture: `.png`, `.pdf` or `.svg`.")
+    ] = Path("results.png"),
+    query: Query = None,
+    limit: Limit = None,
+    all_deployments: AllVersions = False,
+) -> None:
+    """Plot results of a model over an input or output."""
+    from lume_services.results import plot_results
+
+    frame = _frame(model, query, limit, all_deployments)
+    plot_results(frame, x, y, output)
+    note(f"{len(frame)} results in {output}")
+
+
+@app.command(epilog="Example: `lume-services results gc --older-than 24`")
+def gc(
+    older_than: Annotated[
+        float, typer.Option(min=0, metavar="HOURS", help="Spare blobs younger than this.")
+    ] = 24.0,
+) -> None:
+    """Delete large values that no result refers to any more.
+
+    A value is stored before the result that it belongs to, so young ones are spared: their result
+    may be on its way.
+    """
+    from lume_services.config import configure, context
+
+    configure()
+    count, size = context.results_db_service().collect_orphans(older_than_s=older_than * 3600)
+    note(f"Deleted {count} blobs, {size / 1e6:.1f} MB")
+
+
+def _frame(model: str, query: str | None, limit: int | None, all_deployments: bool) -> pd.DataFrame:
+    from lume_services.config import configure
+    from lume_services.errors import InvalidInputError
+    from lume_services.models import Model
+
+    try:
+        parsed = json.loads(query) if query else None
+    except json.JSONDecodeError as error:
+        raise InvalidInputError(f"--query is not JSON: {error}") from None
+    configure()
+    return Model.find(model).get_results_df(
+        query=parsed,
+        sort=[("date_modified", -1)],
+        limit=limit,
+        all_deployments=all_deployments,
+    )
+
+
+def _holds_arrays(column: pd.Series[Any]) -> bool:
+    return column.dtype == object and any(hasattr(value, "dtype") for value in column.head(20))
+
+
+def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            rows.append((prefix + name, value))
+    return rows
+
+
+def _to_csv(frame: pd.DataFrame, file: Path) -> None:
+    frame.to_csv(file, index=False)
+
+
+def _to_parquet(frame: pd.DataFrame, file: Path) -> None:
+    frame.to_parquet(file, index=False)
+
+
+def _to_json(frame: pd.DataFrame, file: Path) -> None:
+    from lume_services.cli._output import to_json
+
+    file.write_text(to_json(frame.to_dict("records")), encoding="utf-8")

@@ -1,0 +1,129 @@
+"""``lume-services run`` and ``sweep``: evaluate a model and record what comes out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lume_services.cli._output import AsJson, note, print_json, print_table
+from lume_services.cli.models import ModelName
+
+if TYPE_CHECKING:
+    from lume_services.models import Model
+
+__all__ = ["run", "sweep"]
+
+Version = Annotated[
+    str | None, typer.Option(help="The version to use; the live one when not given.")
+]
+
+
+def run(
+    model: ModelName,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p", "--parameter", metavar="NAME=VALUE", help="An input; others take their default."
+        ),
+    ] = None,
+    version: Version = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a model on the configured backend, record the result and print it.
+
+    Example: `lume-services run injector -p solenoid=0.24 -p charge=1e-10`
+    """
+    inputs = dict(_assignment(text, "-p") for text in parameter or [])
+    result = _found(model, version).run_and_return(
+        {name: _value(text) for name, text in inputs.items()}
+    )
+    if as_json:
+        print_json(result.to_json())
+        return
+    rows = [("in", name, value) for name, value in result.inputs.items()]
+    rows += [("out", name, value) for name, value in result.outputs.items()]
+    print_table(("", "Name", "Value"), rows)
+    note(f"Recorded as {result.id}; see it with: lume-services results show {result.id}")
+
+
+def sweep(
+    model: ModelName,
+    grid: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=START:STOP:COUNT",
+            help="Values of an input, evenly spaced; or NAME=a,b,c. Repeated, every combination.",
+        ),
+    ],
+    workers: Annotated[
+        int | None, typer.Option(help="Processes to use; as many as there are cores.")
+    ] = None,
+    version: Version = None,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a model at every point of a grid on this machine and record the results.
+
+    Points that have succeeded before are not evaluated again.
+
+    Example: `lume-services sweep injector --grid solenoid=0.2:0.3:11 --grid phase=-5,0,5`
+    """
+    from lume_services.models import grid as points
+
+    axes = {name: _axis(name, text) for name, text in (_assignment(one, "--grid") for one in grid)}
+    frame = _found(model, version).sweep(points(**axes), max_workers=workers)
+    if as_json:
+        print_json(frame.to_dict("records"))
+        return
+    failed = int((frame["status"] == "failed").sum())
+    outputs = [str(name) for name in frame if str(name).startswith("outputs.")]
+    shown = [*(f"inputs.{name}" for name in axes), *outputs, "status"]
+    plain = [name for name in shown if frame[name].dtype != object]
+    rows = frame[plain].head(40).itertuples(index=False)
+    print_table([name.partition(".")[2] or name for name in plain], rows)
+    note(f"{len(frame)} points, {failed} failed. See them with: lume-services results list {model}")
+
+
+def _found(model: str, version: str | None) -> Model:
+    from lume_services.config import configure
+    from lume_services.models import Model
+
+    configure()
+    found = Model.find(model)
+    if version is not None:
+        found.load_deployment(version=version)
+    return found
+
+
+def _assignment(text: str, option: str) -> tuple[str, str]:
+    from lume_services.errors import InvalidInputError
+
+    name, sign, value = text.partition("=")
+    if not name or not sign:
+        raise InvalidInputError(f"{option} {text!r}: write NAME=VALUE")
+    return name, value
+
+
+def _value(text: str) -> Any:
+    """A number, list, true or false as JSON writes it; anything else is text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _axis(name: str, text: str) -> list[Any]:
+    from lume_services.errors import InvalidInputError
+
+    if ":" not in text:
+        return [_value(value) for value in text.split(",")]
+    import numpy as np
+
+    try:
+        start, stop, count = text.split(":")
+        return [float(value) for value in np.linspace(float(start), float(stop), int(count))]
+    except ValueError:
+        raise InvalidInputError(
+            f"--grid {name}={text}: write START:STOP:COUNT, for example {name}=0:1:11"
+        ) from None

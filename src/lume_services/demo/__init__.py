@@ -1,0 +1,1 @@
+"""What ``lume-services demo`` runs: a real storage ring, scanned, recorded and plotted."""

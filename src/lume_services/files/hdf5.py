@@ -1,0 +1,143 @@
+"""HDF5 files of dicts, data frames, particle groups and lume-base objects.
+
+The layout of dicts and frames is our own: plain HDF5, so that any HDF5 tool shows groups, datasets
+and columns under their names, with an attribute ``lume_kind`` where HDF5 alone does not say which
+Python type is meant. Particle groups (https://github.com/openPMD/openPMD-standard, extension
+BeamPhysics) and lume-base objects are written by their own libraries.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lume_services.errors import SerializationError
+from lume_services.files import _hdf5_tree as tree
+
+if TYPE_CHECKING:
+    import h5py
+
+__all__ = ["HDF5Serializer"]
+
+
+class HDF5Serializer:
+    """Writes and reads what ``HDF5File`` holds."""
+
+    def serialize(self, filename: str, value: Any) -> None:
+        """Write a dict, a frame, a series, a particle group or a lume-base object.
+
+        Raises:
+            SerializationError: It is, or holds, something else; the message says where.
+        """
+        import h5py
+
+        if _is_lume_object(value):
+            _write_lume_object(filename, value)
+            return
+        with h5py.File(filename, "w", track_order=True) as h5:
+            if tree.is_particle_group(value):
+                tree.write_particles(h5, value)
+            elif tree.is_group(value):
+                tree.write(h5, value)
+            else:
+                raise SerializationError(
+                    f"An HDF5 file holds a dict, DataFrame, Series, ParticleGroup or lume-base "
+                    f"object, not a {type(value).__name__}. Put it into a dict, under a name."
+                )
+
+    def deserialize(self, filename: str) -> Any:
+        """Read back what was written, or the datasets of any other HDF5 file as a dict.
+
+        Raises:
+            SerializationError: It cannot be read back here, or refers to other files.
+        """
+        import h5py
+
+        with h5py.File(filename, "r") as h5:
+            _refuse_references(h5)
+            if "object" in h5.attrs and "_version" in h5.attrs:
+                kind = _lume_class(str(h5.attrs["object"]))
+            elif _is_openpmd_particles(h5):
+                return tree.read_particles(h5)
+            else:
+                return tree.read(h5)
+        return _read_lume_object(filename, kind)
+
+
+def _refuse_references(h5: h5py.File) -> None:
+    """Refuse files whose contents are in other files: those may be outside the filesystem."""
+    import h5py
+
+    def check_link(name: str, link: object) -> None:
+        if isinstance(link, h5py.ExternalLink):
+            raise SerializationError(f"{name!r} is stored in another file, which is not read.")
+
+    def check_item(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
+            raise SerializationError(f"{name!r} is stored in another file, which is not read.")
+
+    h5.visititems_links(check_link)
+    h5.visititems(check_item)
+
+
+def _is_openpmd_particles(h5: h5py.File) -> bool:
+    """Whether it is an openPMD file of particles that holds nothing beside them."""
+    if "openPMD" not in h5.attrs or "particlesPath" not in h5.attrs:
+        return False
+    paths = [h5.attrs["basePath"], h5.attrs["particlesPath"]]
+    text = "/".join(path.decode() if isinstance(path, bytes) else str(path) for path in paths)
+    return list(h5) == text.strip("/.").split("/")[:1]
+
+
+# lume-base objects
+
+
+def _is_lume_object(value: object) -> bool:
+    base = sys.modules.get("lume.base")
+    return base is not None and isinstance(value, base.Base)
+
+
+def _write_lume_object(filename: str, value: Any) -> None:
+    from lume.serializers.hdf5 import HDF5Serializer as LumeSerializer
+
+    kind = type(value)
+    name = f"{kind.__module__}.{kind.__name__}"
+    if _lume_class(name) is not kind:
+        raise SerializationError(f"{kind.__qualname__} could not be read back: it is not {name}.")
+    package = kind.__module__.partition(".")[0]
+    if not hasattr(sys.modules[package], "__version__"):
+        raise SerializationError(
+            f"lume-base records the version of the package that {kind.__name__} comes from, and "
+            f"{package!r} has no __version__. Define one."
+        )
+    LumeSerializer().serialize(filename, value)
+
+
+def _read_lume_object(filename: str, kind: type) -> Any:
+    from lume.serializers.hdf5 import HDF5Serializer as LumeSerializer
+
+    value = LumeSerializer.deserialize(filename)
+    if type(value) is not kind:
+        raise SerializationError(f"The file was to hold a {kind.__name__}, and does not.")
+    return value
+
+
+def _lume_class(name: str) -> type:
+    """The class of that name, only if it is derived from ``lume.base.Base``.
+
+    lume-base's own serializer would call whatever the file names.
+    """
+    from lume.base import Base
+
+    module, _, attribute = name.rpartition(".")
+    try:
+        kind = getattr(import_module(module), attribute)
+    except Exception as error:
+        raise SerializationError(
+            f"The file holds a {name}, which cannot be imported here: "
+            f"{type(error).__name__}: {error}. Install the package that it comes from."
+        ) from error
+    if not (isinstance(kind, type) and issubclass(kind, Base)):
+        raise SerializationError(f"{name} is not a class derived from lume.base.Base.")
+    return kind

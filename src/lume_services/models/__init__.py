@@ -1,0 +1,8 @@
+"""Models: register, evaluate, sweep, run, and find their results."""
+
+from __future__ import annotations
+
+from lume_services.models.model import Model, describe
+from lume_services.models.points import grid
+
+__all__ = ["Model", "describe", "grid"]

@@ -1,0 +1,23 @@
+"""The flow that every model has: evaluate it and record the result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lume_services.flows import flow
+from lume_services.models.model import Model
+from lume_services.results import Result
+
+__all__ = ["evaluate_model"]
+
+
+@flow(name="evaluate")
+def evaluate_model(deployment_id: int, inputs: dict[str, Any]) -> Result:
+    """Evaluate a deployment of a model and record the result.
+
+    Args:
+        deployment_id: The deployment, by its id in the registry.
+        inputs: The model's inputs by name.
+    """
+    model = Model.of_deployment(deployment_id)
+    return model.evaluate(inputs)

@@ -1,0 +1,491 @@
+"""``Model``: what is registered, evaluated, run, and whose results are found again."""
+
+from __future__ import annotations
+
+import html
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from lume_services.context import context
+from lume_services.errors import (
+    AmbiguousError,
+    DeploymentNotFoundError,
+    LUMEServicesWarning,
+    ModelLoadError,
+    ModelNotFoundError,
+)
+from lume_services.models._workers import Outcome, evaluate_point
+from lume_services.models.evaluation import Evaluator, entry_point_of, load_entry_point
+from lume_services.models.points import points_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lume_services.results import Result
+    from lume_services.services.models import ModelDBService
+    from lume_services.services.models.db.schema import Deployment, Flow
+    from lume_services.services.scheduling.backends import Run
+
+__all__ = ["Model"]
+
+FLOW_NAME = "evaluate"
+"""Name of the flow that every model has: it evaluates the model and records the result."""
+
+# Models that only this process has, defined in a notebook or a script, by the id of their flow.
+_only_here: dict[str, Evaluator] = {}
+
+
+class Model:
+    """A model in the registry, with the deployment of it that is in use.
+
+    Args:
+        model_id: Its id in the registry.
+        service: The registry; the configured one when not given.
+
+    Attributes:
+        model_id: Its id in the registry.
+        author: Who wrote it.
+        laboratory: Where it is used, ``SLAC``.
+        facility: The machine it describes, ``LCLS``.
+        beampath: The part of the machine, ``CU_HXR``.
+        description: What it is; with the four before it, its identity.
+
+    Raises:
+        ModelNotFoundError: The registry has no model of that id.
+    """
+
+    def __init__(self, model_id: int, *, service: ModelDBService | None = None) -> None:
+        self._service = service
+        row = self._registry.get_model(model_id=model_id)
+        self.model_id: int = row.model_id
+        self.author: str = row.author
+        self.laboratory: str = row.laboratory
+        self.facility: str = row.facility
+        self.beampath: str = row.beampath
+        self.description: str = row.description
+        self._in_use: _InUse | None = None
+
+    @classmethod
+    def create_model(
+        cls,
+        *,
+        description: str,
+        author: str = "",
+        laboratory: str = "",
+        facility: str = "",
+        beampath: str = "",
+        service: ModelDBService | None = None,
+    ) -> Model:
+        """Register a model, or find the one of that identity.
+
+        Idempotent, also when several processes do it at the same time.
+
+        Args:
+            description: What it is, up to 255 characters.
+            author: Who wrote it, up to 50 characters, like the next three.
+            laboratory: Where it is used.
+            facility: The machine it describes.
+            beampath: The part of the machine.
+            service: The registry; the configured one when not given.
+
+        Raises:
+            ModelDBError: A text is too long, or the registry cannot be reached.
+        """
+        model_id = (service or context.model_db_service()).store_model(
+            description=description,
+            author=author,
+            laboratory=laboratory,
+            facility=facility,
+            beampath=beampath,
+        )
+        return cls(model_id, service=service)
+
+    @classmethod
+    def of_deployment(cls, deployment_id: int, *, service: ModelDBService | None = None) -> Model:
+        """The model that a deployment belongs to, with that deployment in use.
+
+        Raises:
+            DeploymentNotFoundError: The registry has no deployment of that id.
+        """
+        registry = service or context.model_db_service()
+        row = registry.get_deployment(deployment_id=deployment_id)
+        model = cls(row.model_id, service=service)
+        model.load_deployment(deployment_id=deployment_id)
+        return model
+
+    @classmethod
+    def find(cls, name: str | int, *, service: ModelDBService | None = None) -> Model:
+        """Find a model by its id or its description.
+
+        Raises:
+            ModelNotFoundError: There is none.
+            AmbiguousError: Several have that description; the message lists them.
+        """
+        registry = service or context.model_db_service()
+        if isinstance(name, int) or name.isdecimal():
+            return cls(int(name), service=service)
+        try:
+            rows = registry.get_models(description=name)
+        except ModelNotFoundError:
+            raise ModelNotFoundError(
+                f"No model is called {name!r}. `lume-services models list` shows what there is."
+            ) from None
+        if len(rows) > 1:
+            listed = "\n".join(
+                f"  {row.model_id}: {row.author} {row.laboratory} {row.facility} {row.beampath}"
+                for row in rows
+            )
+            raise AmbiguousError(f"{len(rows)} models are called {name!r}; use the id:\n{listed}")
+        return cls(rows[0].model_id, service=service)
+
+    def register(
+        self,
+        obj: Any,
+        *,
+        version: str,
+        project_name: str = "local",
+        is_live: bool = True,
+    ) -> Deployment:
+        """Store a version of this model, and use it from now on.
+
+        Args:
+            obj: A ``LUMEModel`` class or instance, an object with ``evaluate(dict) -> dict``, or a
+                callable ``dict -> dict``. What can be imported is recorded as ``module:name``, so
+                that other processes can load it. What is defined in a notebook or script works in
+                this process only, and a warning says so.
+            version: PEP 440 version, ``1.0.0``.
+            project_name: Where its flow and results belong.
+            is_live: Whether it becomes the version that is used when none is named.
+
+        Returns:
+            The deployment as the registry keeps it.
+
+        Raises:
+            InvalidInputError: The version is not a PEP 440 version.
+            ModelDBError: The version is stored already and is something else.
+            ModelLoadError: ``obj`` is not a model.
+        """
+        evaluator = Evaluator(obj)
+        entry_point = entry_point_of(obj)
+        self._registry.store_project(project_name=project_name)
+        deployment_id = self._registry.store_deployment(
+            model_id=self.model_id,
+            version=version,
+            kind="python",
+            entry_point=entry_point,
+            variables=evaluator.schema(),
+            is_live=is_live,
+        )
+        flow_id = self._registry.store_flow(
+            flow_name=FLOW_NAME, deployment_id=deployment_id, project_name=project_name
+        )
+        if entry_point is None:
+            _only_here[flow_id] = evaluator
+            warnings.warn(
+                f"{self.description!r} {version} is defined in a notebook or script: it can be "
+                "used in this process only. Put it into a module to use it from others.",
+                LUMEServicesWarning,
+                stacklevel=2,
+            )
+        deployment = self._registry.get_deployment(deployment_id=deployment_id)
+        self._in_use = _InUse(deployment, self._registry.get_flow(flow_id=flow_id), evaluator)
+        return deployment
+
+    def load_deployment(
+        self, *, version: str | None = None, deployment_id: int | None = None
+    ) -> Deployment:
+        """Choose the version to use.
+
+        Args:
+            version: The version; the live one, or else the latest, when nothing is given.
+            deployment_id: Its id, in the place of its version.
+
+        Raises:
+            DeploymentNotFoundError: There is no such deployment.
+        """
+        registry = self._registry
+        criteria = {"version": version, "deployment_id": deployment_id}
+        criteria = {name: value for name, value in criteria.items() if value is not None}
+        if criteria:
+            deployment = registry.get_deployment(model_id=self.model_id, **criteria)
+        else:
+            try:
+                deployment = registry.get_live_deployment(model_id=self.model_id)
+            except DeploymentNotFoundError:
+                deployment = registry.get_latest_deployment(model_id=self.model_id)
+        flows = registry.get_flows(deployment_id=deployment.deployment_id, flow_name=FLOW_NAME)
+        self._in_use = _InUse(deployment, flows[0])
+        return deployment
+
+    @property
+    def deployment(self) -> Deployment:
+        """The deployment in use: the live one, or else the latest, unless another was loaded."""
+        return self._loaded.deployment
+
+    @property
+    def flow(self) -> Flow:
+        """The flow under which results of the deployment in use are recorded."""
+        return self._loaded.flow
+
+    @property
+    def variables(self) -> dict[str, dict[str, Any]]:
+        """Inputs and outputs of the deployment in use: name, unit, range and the rest, by name."""
+        return self.deployment.variables or {}
+
+    @property
+    def evaluator(self) -> Evaluator:
+        """What evaluates the deployment in use; the model is loaded on first use.
+
+        Raises:
+            ModelLoadError: It cannot be loaded in this process.
+        """
+        loaded = self._loaded
+        if loaded.evaluator is None:
+            loaded.evaluator = _evaluator_of(loaded)
+        return loaded.evaluator
+
+    def evaluate(self, inputs: Mapping[str, Any] | None = None) -> Result:
+        """Evaluate the model in this process and record the result.
+
+        Args:
+            inputs: Values by name; what is not given takes its default.
+
+        Returns:
+            The recorded result. If the same model has given the same outputs for these inputs
+            before, it is the one recorded then.
+
+        Raises:
+            InvalidInputError: A name is unknown, or a value has the wrong type or is out of range.
+            Exception: Whatever the model raises, unchanged, after the failure was recorded.
+        """
+        checked = self.evaluator.check(inputs or {})
+        outcome = evaluate_point(self.evaluator, checked)
+        result = self.result_of(checked, outcome, str(uuid4()))
+        result.insert()
+        if outcome.exception is not None:
+            outcome.exception.add_note(f"Recorded as failed result {result.id}.")
+            raise outcome.exception
+        return result
+
+    def result_of(self, inputs: Mapping[str, Any], outcome: Outcome, run_id: str) -> Result:
+        """The result, not stored yet, of evaluating the deployment in use.
+
+        Args:
+            inputs: The inputs as ``evaluator.check`` returned them.
+            outcome: What came of it.
+            run_id: Id of the run that it is part of.
+        """
+        from lume_services.results import Provenance, Result
+
+        loaded = self._loaded
+        return Result(
+            project_name=loaded.flow.project_name,
+            flow_id=loaded.flow.flow_id,
+            flow_run_id=run_id,
+            model_id=self.model_id,
+            deployment_id=loaded.deployment.deployment_id,
+            version=loaded.deployment.version,
+            inputs=inputs,
+            outputs=outcome.outputs,
+            status="success" if outcome.error is None else "failed",
+            error=outcome.error,
+            provenance=Provenance.here(started=outcome.started, duration_s=outcome.duration_s),
+        )
+
+    def sweep(
+        self,
+        points: Iterable[Mapping[str, Any]] | pd.DataFrame,
+        max_workers: int | None = None,
+    ) -> pd.DataFrame:
+        """Evaluate the model at many points and record every result.
+
+        Points that have succeeded before, in this or an earlier sweep, are not evaluated again. A
+        point that fails is recorded with its error, and the others go on.
+
+        Args:
+            points: Dictionaries, a frame with a column an input, or ``grid(x=…, y=…)``.
+            max_workers: Processes to use on this machine; as many as it has cores when not given,
+                0 for this process itself, which is also where a model that is defined in a
+                notebook or script is evaluated.
+
+        Returns:
+            A row a point, in the order of the points, with the columns of ``get_results_df``.
+
+        Raises:
+            InvalidInputError: A point is not one of this model; nothing has been evaluated then.
+        """
+        from lume_services.models.sweep import run_sweep
+
+        return run_sweep(self, points_of(points), max_workers)
+
+    def run(self, parameters: Mapping[str, Any] | None = None) -> Run:
+        """Run the model's flow on the configured backend and record the result.
+
+        Args:
+            parameters: The model's inputs by name.
+
+        Returns:
+            A handle to wait for, with ``result``, ``logs`` and ``state``.
+        """
+        return context.scheduling_service().run(**self._flow_run(parameters))
+
+    def run_and_return(
+        self, parameters: Mapping[str, Any] | None = None, task_name: str | None = None
+    ) -> Any:
+        """Run the model's flow, wait for it, and return the recorded ``Result``.
+
+        Args:
+            parameters: The model's inputs by name.
+            task_name: Return what this task of the flow returned, in the place of the result.
+        """
+        return context.scheduling_service().run_and_return(
+            **self._flow_run(parameters), task_name=task_name
+        )
+
+    def get_results(
+        self,
+        query: Mapping[str, Any] | None = None,
+        sort: Sequence[tuple[str, int]] | None = None,
+        limit: int | None = None,
+        all_deployments: bool = False,
+    ) -> list[Result]:
+        """Results of the deployment in use.
+
+        Args:
+            query: In MongoDB's query language, ``{"inputs.x": {"$gt": 1.0}}``.
+            sort: ``[("date_modified", -1)]``: fields, 1 for ascending and -1 for descending.
+            limit: At most so many.
+            all_deployments: Whether results of the model's other versions are wanted too.
+
+        Raises:
+            UnsupportedQueryError: An operator is not understood.
+        """
+        from lume_services.results import load_result
+
+        documents = self._documents(query, sort, limit, all_deployments)
+        return [load_result(document) for document in documents]
+
+    def get_results_df(
+        self,
+        query: Mapping[str, Any] | None = None,
+        sort: Sequence[tuple[str, int]] | None = None,
+        limit: int | None = None,
+        all_deployments: bool = False,
+    ) -> pd.DataFrame:
+        """Results of the deployment in use as a table; the arguments are those of ``get_results``.
+
+        Returns:
+            A row a result, with columns ``inputs.x``, ``outputs.y``, ``date_modified``,
+            ``flow_id``, ``version`` and ``status``; arrays are objects.
+        """
+        from lume_services.results import frame
+
+        return frame(self._documents(query, sort, limit, all_deployments))
+
+    def __repr__(self) -> str:
+        return f"Model(model_id={self.model_id}, description={self.description!r})"
+
+    def _repr_html_(self) -> str:
+        identity = " · ".join(
+            html.escape(text)
+            for text in (self.author, self.laboratory, self.facility, self.beampath)
+            if text
+        )
+        head = f"<b>{html.escape(self.description)}</b> {identity} (model {self.model_id})"
+        try:
+            deployment = self.deployment
+        except DeploymentNotFoundError:
+            return f"<div>{head}: nothing registered yet</div>"
+        live = ", live" if deployment.is_live else ""
+        rows = "".join(
+            "<tr>"
+            + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in describe(name, variable))
+            + "</tr>"
+            for name, variable in self.variables.items()
+        )
+        return (
+            f"<div>{head}<br>version {html.escape(deployment.version)}{live}<table><thead><tr>"
+            "<th>Variable</th><th></th><th>Default</th><th>Range</th><th>Unit</th><th>Meaning</th>"
+            f"</tr></thead><tbody>{rows}</tbody></table></div>"
+        )
+
+    @property
+    def _registry(self) -> ModelDBService:
+        return self._service or context.model_db_service()
+
+    @property
+    def _loaded(self) -> _InUse:
+        if self._in_use is None:
+            self.load_deployment()
+        assert self._in_use is not None
+        return self._in_use
+
+    def _flow_run(self, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
+        from lume_services.models.flow import evaluate_model
+
+        checked = self.evaluator.check(parameters or {})
+        deployment_id = self._loaded.deployment.deployment_id
+        return {
+            "flow": evaluate_model,
+            "parameters": {"deployment_id": deployment_id, "inputs": checked},
+        }
+
+    def _documents(
+        self,
+        query: Mapping[str, Any] | None,
+        sort: Sequence[tuple[str, int]] | None,
+        limit: int | None,
+        all_deployments: bool,
+    ) -> list[dict[str, Any]]:
+        from lume_services.results import encode_query
+
+        flows = [self._loaded.flow]
+        if all_deployments:
+            deployments = self._registry.get_deployments(model_id=self.model_id)
+            ids = [deployment.deployment_id for deployment in deployments]
+            flows = [flow for id_ in ids for flow in self._registry.get_flows(deployment_id=id_)]
+        results_db = context.results_db_service()
+        found: list[dict[str, Any]] = []
+        for project_name in dict.fromkeys(flow.project_name for flow in flows):
+            flow_ids = [flow.flow_id for flow in flows if flow.project_name == project_name]
+            conditions = [{"flow_id": {"$in": flow_ids}}, encode_query(query or {}, self.variables)]
+            found += results_db.find(project_name, {"$and": conditions}, sort=sort, limit=limit)
+        return found[:limit]
+
+
+@dataclass
+class _InUse:
+    """A deployment, the flow that evaluates it, and what evaluates it once it is needed."""
+
+    deployment: Deployment
+    flow: Flow
+    evaluator: Evaluator | None = None
+
+
+def _evaluator_of(loaded: _InUse) -> Evaluator:
+    deployment = loaded.deployment
+    if deployment.entry_point is not None:
+        return Evaluator(load_entry_point(deployment.entry_point))
+    if loaded.flow.flow_id in _only_here:
+        return _only_here[loaded.flow.flow_id]
+    raise ModelLoadError(
+        f"{deployment.model.description!r} {deployment.version} was registered from a notebook or "
+        "script and is not in this process. Register it again here, or put it into a module."
+    )
+
+
+def describe(name: str, variable: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:
+    """A variable as a row: name, ``in`` or ``out``, default, range, unit, meaning."""
+    limits = variable.get("value_range")
+    default = variable.get("default_value")
+    return (
+        name,
+        "out" if variable.get("read_only") else "in",
+        "" if default is None or isinstance(default, list) else f"{default}",
+        f"{limits[0]:.6g} … {limits[1]:.6g}" if limits else "",
+        variable.get("unit") or "",
+        variable.get("description") or "",
+    )

@@ -48,15 +48,15 @@ LARGE = {
     "text": "x" * (BLOB_THRESHOLD + 1),
     "unicode": "é" * (BLOB_THRESHOLD // 2 + 1),
     "list": {"inner": [0.5] * 120_000},
-    "dict": {"inner": {f"name {i}": float(i) for i in range(60_000)}},
-    "mixed": {"inner": [[b"\x00\xff", "é", None, 2**70, float(i)] for i in range(20_000)]},
+    "dict": {"inner": {f"name {i}".ljust(100): float(i) for i in range(12_000)}},
+    "mixed": {"inner": [[b"\x00\xff" * 99, "é", None, 2**70, float(i)] for i in range(5_000)]},
     "arrays in a list": {"inner": [np.full(10_000, i) for i in range(30)]},
-    "small arrays in a list": {"inner": [np.full(3, i) for i in range(15_000)]},
+    "small arrays in a list": {"inner": [np.full(20, i) for i in range(5_000)]},
     "lists in lists": {"inner": [[float(i)] * 1000 for i in range(200)]},
     "many middling": {f"x{i}": np.full(100_000, i) for i in range(20)},
     "many texts": {f"x{i}": str(i) * 300_000 for i in range(20)},
-    "many names": {f"some name {i}": float(i) for i in range(150_000)},
-    "at the top": [float(i) for i in range(480_000)],
+    "many names": {f"{i} of many".ljust(1000): float(i) for i in range(4500)},
+    "at the top": [str(i).ljust(1000) for i in range(4500)],
 }
 
 

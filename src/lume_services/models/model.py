@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -148,6 +148,7 @@ class Model:
         version: str,
         project_name: str = "local",
         is_live: bool = True,
+        flow: Callable[..., Any] | None = None,
     ) -> Deployment:
         """Store a version of this model, and use it from now on.
 
@@ -159,6 +160,8 @@ class Model:
             version: PEP 440 version, ``1.0.0``.
             project_name: Where its flow and results belong.
             is_live: Whether it becomes the version that is used when none is named.
+            flow: What ``run`` runs, a flow at the top of a module. Without one, ``run`` evaluates
+                the model and records the result.
 
         Returns:
             The deployment as the registry keeps it.
@@ -170,6 +173,7 @@ class Model:
         """
         evaluator = Evaluator(obj)
         entry_point = entry_point_of(obj)
+        flow_entry_point = None if flow is None else _flow_entry_point(flow)
         self._registry.store_project(project_name=project_name)
         deployment_id = self._registry.store_deployment(
             model_id=self.model_id,
@@ -182,6 +186,13 @@ class Model:
         flow_id = self._registry.store_flow(
             flow_name=FLOW_NAME, deployment_id=deployment_id, project_name=project_name
         )
+        if flow is not None:
+            self._registry.store_flow(
+                flow_name=str(getattr(flow, "name", None) or flow_entry_point),
+                deployment_id=deployment_id,
+                project_name=project_name,
+                entry_point=flow_entry_point,
+            )
         if entry_point is None:
             _only_here[flow_id] = evaluator
             warnings.warn(
@@ -190,9 +201,9 @@ class Model:
                 LUMEServicesWarning,
                 stacklevel=2,
             )
-        deployment = self._registry.get_deployment(deployment_id=deployment_id)
-        self._in_use = _InUse(deployment, self._registry.get_flow(flow_id=flow_id), evaluator)
-        return deployment
+        self._use(self._registry.get_deployment(deployment_id=deployment_id), project_name)
+        self._loaded.evaluator = evaluator
+        return self.deployment
 
     def load_deployment(
         self, *, version: str | None = None, deployment_id: int | None = None
@@ -216,8 +227,7 @@ class Model:
                 deployment = registry.get_live_deployment(model_id=self.model_id)
             except DeploymentNotFoundError:
                 deployment = registry.get_latest_deployment(model_id=self.model_id)
-        flows = registry.get_flows(deployment_id=deployment.deployment_id, flow_name=FLOW_NAME)
-        self._in_use = _InUse(deployment, flows[0])
+        self._use(deployment)
         return deployment
 
     @property
@@ -423,7 +433,17 @@ class Model:
         assert self._in_use is not None
         return self._in_use
 
+    def _use(self, deployment: Deployment, project_name: str | None = None) -> None:
+        flows = self._registry.get_flows(deployment_id=deployment.deployment_id)
+        wanted = [flow for flow in flows if project_name in (None, flow.project_name)]
+        flow = next(flow for flow in wanted if flow.flow_name == FLOW_NAME)
+        own = next((flow for flow in wanted if flow.entry_point is not None), None)
+        self._in_use = _InUse(deployment, flow, own)
+
     def _flow_run(self, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
+        if self._loaded.own_flow is not None:
+            run = load_entry_point(str(self._loaded.own_flow.entry_point))
+            return {"flow": run, "parameters": dict(parameters or {})}
         from lume_services.models.flow import evaluate_model
 
         checked = self.evaluator.check(parameters or {})
@@ -442,11 +462,14 @@ class Model:
     ) -> list[dict[str, Any]]:
         from lume_services.results import encode_query
 
-        flows = [self._loaded.flow]
+        deployments = [self.deployment]
         if all_deployments:
             deployments = self._registry.get_deployments(model_id=self.model_id)
-            ids = [deployment.deployment_id for deployment in deployments]
-            flows = [flow for id_ in ids for flow in self._registry.get_flows(deployment_id=id_)]
+        flows = [
+            flow
+            for deployment in deployments
+            for flow in self._registry.get_flows(deployment_id=deployment.deployment_id)
+        ]
         results_db = context.results_db_service()
         found: list[dict[str, Any]] = []
         for project_name in dict.fromkeys(flow.project_name for flow in flows):
@@ -458,10 +481,11 @@ class Model:
 
 @dataclass
 class _InUse:
-    """A deployment, the flow that evaluates it, and what evaluates it once it is needed."""
+    """A deployment, the flow that evaluates it, its own flow, and what evaluates it when needed."""
 
     deployment: Deployment
     flow: Flow
+    own_flow: Flow | None
     evaluator: Evaluator | None = None
 
 
@@ -475,6 +499,17 @@ def _evaluator_of(loaded: _InUse) -> Evaluator:
         f"{deployment.model.description!r} {deployment.version} was registered from a notebook or "
         "script and is not in this process. Register it again here, or put it into a module."
     )
+
+
+def _flow_entry_point(flow: Any) -> str:
+    # A flow is found where the function that it was made from stands.
+    entry_point = entry_point_of(flow) or entry_point_of(getattr(flow, "fn", flow))
+    if entry_point is None:
+        raise ModelLoadError(
+            f"The flow {getattr(flow, 'name', flow)!r} is not at the top of a module, so that no "
+            "other process could load it"
+        )
+    return entry_point
 
 
 def describe(name: str, variable: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:

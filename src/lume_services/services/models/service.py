@@ -268,13 +268,21 @@ class ModelDBService:
         """
         return self._find(Project, criteria)
 
-    def store_flow(self, *, deployment_id: int, flow_name: str, project_name: str) -> str:
+    def store_flow(
+        self,
+        *,
+        deployment_id: int,
+        flow_name: str,
+        project_name: str,
+        entry_point: str | None = None,
+    ) -> str:
         """Store a flow of a deployment, or find it.
 
         Args:
             deployment_id: The deployment that it runs.
             flow_name: Its name; up to 255 characters.
             project_name: A project that is stored.
+            entry_point: Where it is loaded from, ``module:name``.
 
         Returns:
             Its id: see ``flow_id`` of this package.
@@ -302,6 +310,7 @@ class ModelDBService:
             flow_name=flow_name,
             project_name=project_name,
             deployment_id=deployment_id,
+            entry_point=entry_point,
         )
         return self._get_or_create(flow, {"flow_id": flow.flow_id}).flow_id
 

@@ -171,6 +171,7 @@ class Flow(Base):
     flow_name: Mapped[str] = mapped_column(String(255))
     project_name: Mapped[str] = mapped_column(ForeignKey("project.project_name"))
     deployment_id: Mapped[int] = mapped_column(ForeignKey("deployment.deployment_id"))
+    entry_point: Mapped[str | None] = mapped_column(String(255))
 
     project: Mapped[Project] = relationship(lazy="joined", innerjoin=True)
     deployment: Mapped[Deployment] = relationship(lazy="joined", innerjoin=True)

@@ -1,4 +1,4 @@
-"""One live deployment per model, what a deployment's variables are and how it is loaded.
+"""One live deployment per model, what a deployment's variables are, how it and its flows load.
 
 Also: wider columns, deployments that are no package, and on MySQL and MariaDB names that differ
 in capital letters only. Early databases of 0.x lack two of the constraints of revision 0001, and
@@ -82,12 +82,14 @@ def upgrade() -> None:
 
     with op.batch_alter_table("flow") as table:
         _alter_text(table, "flow_name", 50, 255, nullable=False)
+        table.add_column(sa.Column("entry_point", sa.String(255)))
 
 
 def downgrade() -> None:
     """Drop what was added; a database refuses it where longer text has been stored since."""
     connection = op.get_bind()
     with op.batch_alter_table("flow") as table:
+        table.drop_column("entry_point")
         _alter_text(table, "flow_name", 255, 50, nullable=False)
 
     for name in ("package_import_name", "source", "sha256"):

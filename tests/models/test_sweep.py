@@ -1,0 +1,172 @@
+"""Sweeps: every point recorded once, failures among them, in parallel and resumable."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lume_services.errors import InvalidInputError, LUMEServicesWarning
+from lume_services.models import Model, grid
+from tests.models import physics
+
+
+def registered(obj: Any, description: str = "swept") -> Model:
+    model = Model.create_model(description=description)
+    model.register(obj, version="1.0")
+    return model
+
+
+def test_a_grid_is_every_combination_the_last_fastest() -> None:
+    points = grid(x=[1, 2], y=np.array([0.5, 1.5]), mode="fast", z=3.0)
+    assert points[:2] == [
+        {"x": 1, "y": 0.5, "mode": "fast", "z": 3.0},
+        {"x": 1, "y": 1.5, "mode": "fast", "z": 3.0},
+    ]
+    assert len(points) == 4
+
+
+def test_points_are_evaluated_in_worker_processes_and_come_back_in_order() -> None:
+    model = registered(physics.Quadrupole)
+    strengths = np.linspace(0.5, 5.0, 12)
+    table = model.sweep(grid(**{"QUAD:K1": strengths}), max_workers=2)
+    assert list(table["inputs.QUAD:K1"]) == list(strengths)
+    assert np.allclose(table["outputs.trace"], 2 * np.cos(np.sqrt(strengths) * 0.5))
+    assert list(table["status"]) == ["success"] * 12
+    assert len(model.get_results()) == 12
+
+
+def test_both_workers_take_part() -> None:
+    table = registered(physics.where).sweep(grid(x=range(40)), max_workers=2)
+    assert table["outputs.pid"].nunique() == 2
+
+
+def test_a_failed_point_is_recorded_and_the_others_go_on() -> None:
+    model = registered(physics.fails_above_one)
+    table = model.sweep(grid(x=[0.0, 2.0, 1.0]), max_workers=1)
+    assert list(table["status"]) == ["success", "failed", "success"]
+    (failed,) = model.get_results({"status": "failed"})
+    assert failed.error is not None
+    assert failed.error.message == "no solution at x = 2.0"
+    assert "fails_above_one" in failed.error.traceback
+
+
+@pytest.mark.slow
+def test_a_point_that_kills_its_process_is_a_failed_point() -> None:
+    model = registered(physics.dies_at_two)
+    table = model.sweep(grid(x=range(6)), max_workers=2)
+    assert list(table["status"]) == ["success", "success", "failed", *["success"] * 3]
+    (failed,) = model.get_results({"status": "failed"})
+    assert failed.error is not None
+    assert failed.error.type == "ProcessDied"
+
+
+def test_outputs_that_cannot_be_sent_between_processes_are_a_failure_of_the_point() -> None:
+    table = registered(physics.cannot_be_sent).sweep(grid(x=[1, 2]), max_workers=1)
+    assert list(table["status"]) == ["failed", "failed"]
+
+
+def test_what_succeeded_is_not_run_again() -> None:
+    model = registered(physics.fails_above_one)
+    first = model.sweep(grid(x=[0.0, 1.0, 2.0]), max_workers=0)
+    second = model.sweep(grid(x=[0.0, 1.0, 2.0, 0.5]), max_workers=0)
+    assert list(second["status"]) == ["success", "success", "failed", "success"]
+    assert list(second["date_modified"][:2]) == list(first["date_modified"][:2])
+    assert len(model.get_results({"status": "success"})) == 3
+    assert len(model.get_results({"status": "failed"})) == 2
+
+
+def test_a_point_given_twice_is_run_once() -> None:
+    model = registered(physics.Quadrupole)
+    table = model.sweep([{"QUAD:K1": 2.0}, {"QUAD:K1": 2}], max_workers=0)
+    assert len(table) == 2
+    assert len(model.get_results()) == 1
+
+
+def test_a_frame_of_points_and_a_frame_of_results() -> None:
+    model = registered(physics.Quadrupole)
+    table = model.sweep(pd.DataFrame({"QUAD:K1": [1.0, 2.0], "slices": [1, 2]}), max_workers=0)
+    again = model.sweep(table, max_workers=0)
+    assert list(again["outputs.trace"]) == list(table["outputs.trace"])
+    assert len(model.get_results()) == 2
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        ([{"QUAD:K1": 1.0}, {"QUAD:K1": 99.0}], "point 1: QUAD:K1=99.0"),
+        ([{"QUAD:K2": 1.0}], "point 0: 'QUAD:K2' is not an input"),
+        ({"QUAD:K1": [1.0]}, r"points are dictionaries .* this is a dict"),
+        ([1.0], "point 0 is a float, not a dictionary"),
+    ],
+)
+def test_wrong_points_are_named_before_anything_runs(points: Any, message: str) -> None:
+    model = registered(physics.Quadrupole)
+    with pytest.raises(InvalidInputError, match=message):
+        model.sweep(points)
+    assert model.get_results() == []
+
+
+def test_no_points_give_an_empty_table() -> None:
+    assert len(registered(physics.Quadrupole).sweep([])) == 0
+
+
+def test_a_model_of_a_notebook_is_swept_here_and_says_so() -> None:
+    model = Model.create_model(description="notebook")
+    with pytest.warns(LUMEServicesWarning, match="this process only"):
+        model.register(lambda inputs: {"y": inputs["x"]}, version="1.0")
+    with pytest.warns(LUMEServicesWarning, match="the sweep runs in this one"):
+        table = model.sweep(grid(x=[1, 2]), max_workers=2)
+    assert list(table["outputs.y"]) == [1, 2]
+
+
+def test_a_script_without_a_guard_can_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from lume_services.config import configure\n"
+        "from lume_services.models import Model, grid\n"
+        "from tests.models import physics\n"
+        "configure()\n"
+        "model = Model.create_model(description='script')\n"
+        "model.register(physics.where, version='1.0')\n"
+        "print(len(model.sweep(grid(x=range(4)), max_workers=2)))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["4"], done.stderr
+
+
+def test_an_interrupted_sweep_keeps_what_it_has_and_goes_on() -> None:
+    calls: list[float] = []
+
+    def interrupted(inputs: dict[str, Any]) -> dict[str, Any]:
+        if len(calls) == 3:
+            calls.append(-1.0)
+            raise KeyboardInterrupt
+        calls.append(inputs["x"])
+        return {"y": inputs["x"]}
+
+    model = Model.create_model(description="interrupted")
+    with pytest.warns(LUMEServicesWarning):
+        model.register(interrupted, version="1.0")
+    with pytest.raises(KeyboardInterrupt):
+        model.sweep(grid(x=range(6)), max_workers=0)
+    assert len(model.get_results()) == 3
+    table = model.sweep(grid(x=range(6)), max_workers=0)
+    assert list(table["outputs.y"]) == list(range(6))
+    assert calls == [0, 1, 2, -1.0, 3, 4, 5]
+
+
+def test_large_outputs_of_workers_are_recorded() -> None:
+    model = registered(physics.screen)
+    table = model.sweep(grid(x=[1, 2, 3]), max_workers=2)
+    for number, image in zip([1, 2, 3], table["outputs.image"], strict=True):
+        assert np.array_equal(image, np.random.default_rng(number).random((512, 512)))

@@ -7,7 +7,6 @@ import sys
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,9 +108,9 @@ def test_a_failure_is_recorded_and_the_exception_arrives_unchanged() -> None:
     (found,) = model.get_results()
     assert found.status == "failed"
     assert found.error is not None
-    assert found.error.type == "RuntimeError"
-    assert "no solution at x = 2" in found.error.message
-    assert "fails_above_one" in found.error.traceback
+    assert found.error["type"] == "RuntimeError"
+    assert "no solution at x = 2" in found.error["message"]
+    assert "fails_above_one" in found.error["traceback"]
     assert f"Recorded as failed result {found.id}." in caught.value.__notes__
 
 
@@ -267,5 +266,3 @@ def test_an_array_output_of_any_size_comes_back(lume_home: Path) -> None:
     (found,) = Model.find("screen").get_results()
     assert np.array_equal(found.outputs["image"], result.outputs["image"])
     assert [path for path in (lume_home / "blobs").rglob("*") if path.is_file()]
-
-

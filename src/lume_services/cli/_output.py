@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,13 +20,18 @@ from lume_services.errors import (
     UnsupportedQueryError,
 )
 
+if TYPE_CHECKING:
+    from lume_services.results import Result
+
 __all__ = [
     "AsJson",
+    "as_plain",
     "error_line",
     "exit_code",
     "note",
     "print_json",
     "print_table",
+    "print_values",
     "to_json",
     "warning_line",
 ]
@@ -80,6 +85,27 @@ def print_table(
     console.print(
         table, width=None if console.is_terminal else max(console.measure(table).maximum, 80)
     )
+
+
+def as_plain(result: Result) -> dict[str, Any]:
+    """Everything about a result, for JSON."""
+    facts = {name: getattr(result, name) for name in type(result).model_fields}
+    provenance = result.provenance
+    return {
+        "id": result.id,
+        **facts,
+        "provenance": None if provenance is None else provenance.model_dump(),
+        "unique_hash": result.unique_hash,
+        "inputs_hash": result.inputs_hash,
+        "result_type_string": result.result_type_string,
+    }
+
+
+def print_values(result: Result) -> None:
+    """Print inputs and outputs of a result as a table."""
+    rows = [("in", name, value) for name, value in result.inputs.items()]
+    rows += [("out", name, value) for name, value in result.outputs.items()]
+    print_table(("", "Name", "Value"), rows)
 
 
 def note(text: str) -> None:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lume_services.cli._output import AsJson, note, print_json, print_table
+from lume_services.cli._output import (
+    AsJson,
+    as_plain,
+    note,
+    print_json,
+    print_table,
+    print_values,
+)
 from lume_services.cli.models import ModelName
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from lume_services.results import Result
 
 __all__ = ["app"]
 
@@ -54,19 +64,14 @@ def show(
 ) -> None:
     """Show one result: inputs, outputs, and where, when and with what it was made."""
     from lume_services.config import configure
-    from lume_services.results import find_result
 
     configure()
-    result = find_result(result_id)
+    result = _found(result_id)
     if as_json:
-        print_json(result.to_json())
+        print_json(as_plain(result))
         return
-    rows: list[tuple[str, str, Any]] = [
-        ("in", name, value) for name, value in result.inputs.items()
-    ]
-    rows += [("out", name, value) for name, value in result.outputs.items()]
-    print_table(("", "Name", "Value"), rows)
-    facts = result.to_json()
+    print_values(result)
+    facts = as_plain(result)
     for name in ("inputs", "outputs"):
         facts.pop(name)
     print_table(("Fact", "Value"), [(name, value) for name, value in _flat(facts)])
@@ -111,10 +116,10 @@ def plot(
     all_deployments: AllVersions = False,
 ) -> None:
     """Plot results of a model over an input or output."""
-    from lume_services.results import plot_results
+    from lume_services.cli._plot import plot_columns
 
     frame = _frame(model, query, limit, all_deployments)
-    plot_results(frame, x, y, output)
+    plot_columns(frame, x, y, output)
     note(f"{len(frame)} results in {output}")
 
 
@@ -134,6 +139,26 @@ def gc(
     configure()
     count, size = context.results_db_service().collect_orphans(older_than_s=older_than * 3600)
     note(f"Deleted {count} blobs, {size / 1e6:.1f} MB")
+
+
+def _found(result_id: str) -> Result:
+    """The one result of that id, or of which only the beginning of the id is given."""
+    from lume_services.config import context
+    from lume_services.errors import AmbiguousError, ResultNotFoundError
+    from lume_services.results import Result
+
+    service = context.results_db_service()
+    query = {"_id": {"$regex": f"^{re.escape(result_id)}"}}
+    found = [
+        document
+        for collection in service.collections()
+        for document in service.find(collection, query, limit=2)
+    ]
+    if not found:
+        raise ResultNotFoundError(f"No result has an id that begins with {result_id!r}")
+    if len(found) > 1:
+        raise AmbiguousError(f"Several results have an id that begins with {result_id!r}")
+    return Result.from_document(found[0], service.get_blob)
 
 
 def _frame(model: str, query: str | None, limit: int | None, all_deployments: bool) -> pd.DataFrame:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lume_services.cli._output import AsJson, note, print_json, print_table
+from lume_services.cli._output import (
+    AsJson,
+    as_plain,
+    note,
+    print_json,
+    print_table,
+    print_values,
+)
 from lume_services.cli.models import ModelName
 
 if TYPE_CHECKING:
@@ -40,11 +47,9 @@ def run(
         {name: _value(text) for name, text in inputs.items()}
     )
     if as_json:
-        print_json(result.to_json())
+        print_json(as_plain(result))
         return
-    rows = [("in", name, value) for name, value in result.inputs.items()]
-    rows += [("out", name, value) for name, value in result.outputs.items()]
-    print_table(("", "Name", "Value"), rows)
+    print_values(result)
     note(f"Recorded as {result.id}; see it with: lume-services results show {result.id}")
 
 

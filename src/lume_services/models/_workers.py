@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import time
-import traceback
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from lume_services.models.evaluation import Evaluator, load_entry_point
+from lume_services.results import describe_error
 
 __all__ = ["Outcome", "evaluate_point", "evaluate_remotely", "pool", "without_main"]
 
@@ -41,18 +41,9 @@ def evaluate_point(evaluator: Evaluator, inputs: Mapping[str, Any]) -> Outcome:
         outputs = evaluator(inputs)
     except Exception as error:  # whatever the model raises is recorded
         return Outcome(
-            started, time.perf_counter() - clock, {}, error_record(error), exception=error
+            started, time.perf_counter() - clock, {}, describe_error(error), exception=error
         )
     return Outcome(started, time.perf_counter() - clock, outputs)
-
-
-def error_record(error: BaseException) -> dict[str, str]:
-    """An exception as a failed result keeps it."""
-    return {
-        "type": f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
-        "message": str(error),
-        "traceback": "".join(traceback.format_exception(error)),
-    }
 
 
 # The model of this worker process: made once, by the pool's initializer.

@@ -264,8 +264,8 @@ class Model:
             inputs: Values by name; what is not given takes its default.
 
         Returns:
-            The recorded result. If the same model has given the same outputs for these inputs
-            before, it is the one recorded then.
+            The recorded result. Where the same model gave the same outputs for these inputs before,
+            that result stays the recorded one, and this one has its id.
 
         Raises:
             InvalidInputError: A name is unknown, or a value has the wrong type or is out of range.
@@ -302,7 +302,7 @@ class Model:
             outputs=outcome.outputs,
             status="success" if outcome.error is None else "failed",
             error=outcome.error,
-            provenance=Provenance.here(started=outcome.started, duration_s=outcome.duration_s),
+            provenance=Provenance.collect(outcome.started, outcome.duration_s),
         )
 
     def sweep(
@@ -373,10 +373,11 @@ class Model:
         Raises:
             UnsupportedQueryError: An operator is not understood.
         """
-        from lume_services.results import load_result
+        from lume_services.results import Result
 
+        get_blob = context.results_db_service().get_blob
         documents = self._documents(query, sort, limit, all_deployments)
-        return [load_result(document) for document in documents]
+        return [Result.from_document(document, get_blob) for document in documents]
 
     def get_results_df(
         self,
@@ -393,7 +394,8 @@ class Model:
         """
         from lume_services.results import frame
 
-        return frame(self._documents(query, sort, limit, all_deployments))
+        documents = self._documents(query, sort, limit, all_deployments)
+        return frame(documents, context.results_db_service().get_blob)
 
     def __repr__(self) -> str:
         return f"Model(model_id={self.model_id}, description={self.description!r})"
@@ -460,8 +462,6 @@ class Model:
         limit: int | None,
         all_deployments: bool,
     ) -> list[dict[str, Any]]:
-        from lume_services.results import encode_query
-
         deployments = [self.deployment]
         if all_deployments:
             deployments = self._registry.get_deployments(model_id=self.model_id)
@@ -471,11 +471,16 @@ class Model:
             for flow in self._registry.get_flows(deployment_id=deployment.deployment_id)
         ]
         results_db = context.results_db_service()
+        wanted = _stored_names(query or {}, self.variables)
+        stored = [(_stored_path(path, self.variables), order) for path, order in sort or ()]
         found: list[dict[str, Any]] = []
         for project_name in dict.fromkeys(flow.project_name for flow in flows):
             flow_ids = [flow.flow_id for flow in flows if flow.project_name == project_name]
-            conditions = [{"flow_id": {"$in": flow_ids}}, encode_query(query or {}, self.variables)]
-            found += results_db.find(project_name, {"$and": conditions}, sort=sort, limit=limit)
+            conditions = [
+                {"flow_id": {"$in": flow_ids}},
+                _stored_names(query or {}, self.variables),
+            ]
+            found += results_db.find(project_name, {"$and": conditions}, sort=stored, limit=limit)
         return found[:limit]
 
 
@@ -499,6 +504,29 @@ def _evaluator_of(loaded: _InUse) -> Evaluator:
         f"{deployment.model.description!r} {deployment.version} was registered from a notebook or "
         "script and is not in this process. Register it again here, or put it into a module."
     )
+
+
+def _stored_names(query: Any, variables: Iterable[str]) -> Any:
+    """A query in which variables whose names hold dots are written as they are stored."""
+    if isinstance(query, Mapping):
+        return {
+            _stored_path(name, variables): _stored_names(value, variables)
+            for name, value in query.items()
+        }
+    if isinstance(query, list):
+        return [_stored_names(value, variables) for value in query]
+    return query
+
+
+def _stored_path(path: str, variables: Iterable[str]) -> str:
+    from lume_services.results import field
+
+    part, _, rest = path.partition(".")
+    if part in ("inputs", "outputs"):
+        for name in variables:
+            if "." in name and (rest == name or rest.startswith(f"{name}.")):
+                return field(part, name) + rest.removeprefix(name)
+    return path
 
 
 def _flow_entry_point(flow: Any) -> str:

@@ -18,19 +18,18 @@ from lume_services.context import context
 from lume_services.errors import InvalidInputError, LUMEServicesError, LUMEServicesWarning
 from lume_services.models._workers import (
     Outcome,
-    error_record,
     evaluate_point,
     evaluate_remotely,
     pool,
     without_main,
 )
 from lume_services.models.evaluation import Evaluator
+from lume_services.results import Result, describe_error, frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lume_services.models.model import Model
-    from lume_services.results import Result
     from lume_services.services.results import ResultsDBService
 
 __all__ = ["Recorder", "evaluate_here", "evaluate_in_pool", "run_sweep", "worker_count"]
@@ -57,13 +56,13 @@ class Recorder:
 
     def __init__(self, collection: str, service: ResultsDBService) -> None:
         self._collection = collection
-        self._service = service
+        self.service = service
         self._waiting: list[dict[str, Any]] = []
         self._flushed = time.monotonic()
 
     def add(self, result: Result) -> dict[str, Any]:
         """Take a result; the document of it that will be stored."""
-        document = result.get_db_dict(self._service)
+        document = result.get_db_dict(self.service.put_blob)
         self._waiting.append(document)
         return document
 
@@ -76,7 +75,7 @@ class Recorder:
     def flush(self) -> None:
         """Store everything that waits, in one transaction."""
         if self._waiting:
-            self._service.insert_many(self._collection, self._waiting)
+            self.service.insert_many(self._collection, self._waiting)
         self._waiting = []
         self._flushed = time.monotonic()
 
@@ -159,17 +158,15 @@ def _outcome(future: Future[Outcome]) -> Outcome:
     except (BrokenProcessPool, LUMEServicesError):
         raise
     except Exception as error:  # whatever pickling an output raised
-        return Outcome(datetime.now(UTC), 0.0, {}, error_record(error))
+        return Outcome(datetime.now(UTC), 0.0, {}, describe_error(error))
 
 
 def run_sweep(
     model: Model, points: Sequence[Mapping[str, Any]], max_workers: int | None
 ) -> pd.DataFrame:
     """Evaluate and record; what ``Model.sweep`` promises."""
-    from lume_services.results import frame, inputs_hash
-
     inputs = [_checked(model, number, point) for number, point in enumerate(points)]
-    hashes = [inputs_hash(point) for point in inputs]
+    hashes = [Result(inputs=point).inputs_hash for point in inputs]
     documents = _recorded(model, hashes)
     # A point that stands twice among the points is evaluated once.
     new = {
@@ -192,7 +189,7 @@ def run_sweep(
     finally:
         # What is computed is kept, whatever stopped the sweep.
         recorder.flush()
-    return frame([documents[digest] for digest in hashes])
+    return frame([documents[digest] for digest in hashes], recorder.service.get_blob)
 
 
 def _checked(model: Model, number: int, point: Mapping[str, Any]) -> dict[str, Any]:

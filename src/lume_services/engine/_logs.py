@@ -1,0 +1,79 @@
+"""Keeping what a run logs, and keeping it from Prefect's server.
+
+Prefect's run loggers hand their records to a handler that sends them to its API. A filter on the
+loggers sees every record first: it copies the record to those who want it and, when the run is
+inline and no API knows of it, marks the record as not to be sent (Prefect's own
+``send_to_api=False``).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from prefect.context import TaskRunContext
+from prefect.settings import PREFECT_LOGGING_EXTRA_LOGGERS
+
+from lume_services.engine._current import current_run
+
+__all__ = ["LogEntry", "kept_in"]
+
+_listeners: ContextVar[tuple[list[LogEntry], ...]] = ContextVar("lume_services_logs", default=())
+_formatter = logging.Formatter()
+
+
+class LogEntry(NamedTuple):
+    """One line of a run's log."""
+
+    time: datetime
+    level: str
+    task: str | None
+    message: str
+
+
+@contextmanager
+def kept_in(entries: list[LogEntry]) -> Iterator[None]:
+    """Append what is logged meanwhile, by this run and those it calls, to a list."""
+    token = _listeners.set((*_listeners.get(), entries))
+    try:
+        yield
+    finally:
+        _listeners.reset(token)
+
+
+class _KeepWithRun(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        if current_run.get() is not None:
+            record.send_to_api = False
+        if listeners := _listeners.get():
+            context = TaskRunContext.get()
+            message = record.getMessage()
+            if record.exc_info:
+                message += "\n" + _formatter.formatException(record.exc_info)
+            entry = LogEntry(
+                time=datetime.fromtimestamp(record.created, UTC),
+                level=record.levelname,
+                task=None if context is None else context.task.name,
+                message=message,
+            )
+            for entries in listeners:
+                entries.append(entry)
+        return True
+
+
+def _install() -> None:
+    # A filter of a logger, not of a handler: Prefect may set its handlers up again at any time.
+    keep = _KeepWithRun()
+    for name in (
+        "prefect.flow_runs",
+        "prefect.task_runs",
+        *PREFECT_LOGGING_EXTRA_LOGGERS.value(),
+    ):
+        logging.getLogger(name).addFilter(keep)
+
+
+_install()

@@ -1,0 +1,310 @@
+"""One run of a flow or a task, inline: attempts, states, hooks."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import copy_context
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.exceptions import UpstreamTaskError
+from prefect.logging.loggers import get_run_logger
+from prefect.results import ResultRecord  # type: ignore[attr-defined]  # it is documented
+from prefect.states import (
+    AwaitingRetry,
+    Cancelled,
+    Completed,
+    Crashed,
+    Failed,
+    Pending,
+    Retrying,
+    Running,
+    StateGroup,
+    get_state_exception,
+    is_state_iterable,
+)
+from prefect.utilities.engine import resolve_inputs_sync
+
+from lume_services.engine._current import current_run
+from lume_services.engine._interrupts import Expired, Stopped, call_within
+from lume_services.engine._parameters import call
+from lume_services.errors import FlowError, RunTimeoutError
+
+__all__ = ["InlineRun", "run_coroutine", "value_of"]
+
+_HOOKS = {
+    StateType.RUNNING: "on_running_hooks",
+    StateType.COMPLETED: "on_completion_hooks",
+    StateType.FAILED: "on_failure_hooks",
+    StateType.CRASHED: "on_crashed_hooks",
+    StateType.CANCELLED: "on_cancellation_hooks",
+}
+
+
+class InlineRun(ABC):
+    """A run of a flow or a task in this process.
+
+    Args:
+        target: The flow or task.
+        parameters: Its parameters, bound to its signature; futures and states in them stand for
+            their values.
+        wait_for: Futures and states that must complete first.
+
+    Attributes:
+        record: Prefect's own description of the run, for hooks and ``prefect.runtime``.
+        parent: The run whose code made this one; None outside any.
+        value: What the function returned, once completed.
+        error: The exception that ended the run, once ended badly.
+        stop: Set when the run should stop at the next occasion.
+        within: The flow run that this one is part of; None for one started outside any.
+        children: The runs that are part of this one, in order; None unless they are to be kept.
+    """
+
+    kind: str
+    record: Any  # prefect's FlowRun or TaskRun
+    children: list[InlineRun] | None = None
+
+    def __init__(self, target: Any, parameters: dict[str, Any], wait_for: Any = None) -> None:
+        if target.isgenerator:
+            raise FlowError(
+                f"{self.kind} {target.name!r} is a generator function, which local runs do not "
+                "support. Return a list."
+            )
+        self.target = target
+        self.parameters = parameters
+        self.parent = current_run.get()
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.stop = threading.Event()
+        self._wait_for = wait_for
+        self._open = True
+        self._retries = 0
+        self._delay = 0.0
+        self.within = _flow_run(self.parent)
+        if self.within is not None and self.within.children is not None:
+            self.within.children.append(self)
+
+    @property
+    def state(self) -> State[Any]:
+        """Where the run has got to; a completed state holds the value, a failed one the error."""
+        return self.record.state or Pending()
+
+    @property
+    def title(self) -> str:
+        """What messages call the run."""
+        return f"{self.kind} run {self.record.name!r}"
+
+    def run(self) -> Self:
+        """Carry the run out in this thread; how it went is in `state`.
+
+        Only what is not an `Exception` is raised: interrupts, and requests to stop.
+        """
+        with self._entered():
+            self._begin()
+            while self._open:
+                with self._attempt():
+                    self._succeed(call_within(self.target.timeout_seconds, self._call, self))
+                self._pause()
+        return self
+
+    async def run_async(self) -> Self:
+        """As `run`, for a coroutine function."""
+        with self._entered():
+            self._begin()
+            while self._open:
+                with self._attempt():
+                    self._succeed(await self._call_async())
+                await asyncio.sleep(self._delay)
+        return self
+
+    def outcome(self, *, return_state: bool = False) -> Any:
+        """The value, or the final state; raises what the function raised."""
+        if return_state:
+            return self.state
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+    @abstractmethod
+    def _context(self) -> AbstractContextManager[object]:
+        """What Prefect's ``get_run_logger`` and ``prefect.runtime`` read, set meanwhile."""
+
+    def _prepare(self) -> dict[str, Any]:
+        """The parameters with which the function is called."""
+        if self._wait_for is not None:
+            resolve_inputs_sync({"wait_for": self._wait_for}, return_data=False)
+        return resolve_inputs_sync(self.parameters)
+
+    def _may_retry(self, error: Exception) -> bool:
+        """Whether an attempt that failed like this is worth another one."""
+        return True
+
+    @contextmanager
+    def _entered(self) -> Iterator[None]:
+        token = current_run.set(self)
+        try:
+            with self._context():
+                yield
+        finally:
+            current_run.reset(token)
+            self.parameters = {}  # they may be large, and handles of runs are kept
+
+    def _begin(self) -> None:
+        try:
+            self.parameters = self._prepare()
+        except UpstreamTaskError as error:
+            # Prefect's state for it; unlike Prefect, a direct call does raise the error.
+            self._close(Pending(name="NotReady", message=str(error)), error)
+        except Exception as error:
+            self._close(Failed(data=error, message=f"Invalid parameters: {error}"), error)
+
+    def _call(self) -> Any:
+        return call(self.target.fn, self.parameters)
+
+    async def _call_async(self) -> Any:
+        try:
+            async with asyncio.timeout(self.target.timeout_seconds) as limit:
+                return await self._call()
+        except TimeoutError:
+            if limit.expired():
+                raise Expired(self) from None
+            raise
+
+    @contextmanager
+    def _attempt(self) -> Iterator[None]:
+        try:
+            self._raise_if_stopped()
+            self.record.run_count += 1
+            self._enter(Retrying() if self._retries else Running())
+            yield
+        except Expired as expired:
+            if expired.run is not self:
+                self._close(Cancelled(message=str(expired)), expired)
+                raise
+            error = RunTimeoutError(
+                f"{self.title} exceeded its timeout of {self.target.timeout_seconds:g} s"
+            )
+            error.__cause__ = expired
+            self._fail(error, Failed(name="TimedOut", data=error, message=str(error)))
+        except Stopped as stopped:
+            self._close(Cancelled(message="The run was asked to stop."), stopped)
+            raise
+        except Exception as error:
+            message = f"{self.kind} run encountered an exception: {error!r}"
+            self._fail(error, Failed(data=error, message=message))
+        except BaseException as error:
+            self._close(Crashed(data=error, message=f"Interrupted: {error!r}"), error)
+            raise
+
+    def _succeed(self, value: Any) -> None:
+        state = _final_state(value)
+        if state.is_failed() or state.is_crashed() or state.is_cancelled():
+            # The function returned the state of a run that went wrong.
+            error_of: Any = get_state_exception
+            self._fail(error_of(state, _sync=True), state)
+            return
+        self.value = value
+        self._close(state)
+
+    def _fail(self, error: Exception, state: State[Any]) -> None:
+        retries = self.target.retries
+        if self._retries < retries and state.is_failed() and self._may_retry(error):
+            delays = self.target.retry_delay_seconds or 0
+            if isinstance(delays, Sequence):
+                delays = delays[min(self._retries, len(delays) - 1)]
+            jitter = getattr(self.target, "retry_jitter_factor", None) or 0
+            self._delay = delays * random.uniform(1, 1 + jitter)  # noqa: S311 - no secret
+            self._retries += 1
+            log = "Failed with %r; retry %d of %d in %g s"
+            get_run_logger().info(log, error, self._retries, retries, self._delay)
+            at = datetime.now(UTC) + timedelta(seconds=self._delay)
+            self._enter(AwaitingRetry(scheduled_time=at))
+            return
+        get_run_logger().error("Failed with %r", error)
+        self._close(state, error)
+
+    def _pause(self) -> None:
+        if self._delay:
+            *_, root = self._lineage()
+            root.stop.wait(self._delay)  # so that a request to stop is heard at once
+
+    def _close(self, state: State[Any], error: BaseException | None = None) -> None:
+        self._open = False
+        self._delay = 0.0
+        self.error = error
+        self._enter(state)
+
+    def _enter(self, state: State[Any]) -> None:
+        record = self.record
+        record.state, record.state_type, record.state_name = state, state.type, state.name
+        if state.is_running() and record.start_time is None:
+            record.start_time = state.timestamp
+        elif not self._open:
+            record.end_time = state.timestamp
+        for hook in getattr(self.target, _HOOKS.get(state.type, ""), ()):
+            try:
+                answer = hook(self.target, record, state)
+                if inspect.iscoroutine(answer):
+                    run_coroutine(answer)
+            except Exception:
+                get_run_logger().exception("Its hook %r failed", hook)
+
+    def _raise_if_stopped(self) -> None:
+        for run in self._lineage():
+            if run.stop.is_set():
+                raise Stopped(f"{run.title} was asked to stop")
+
+    def _lineage(self) -> Iterator[InlineRun]:
+        run: InlineRun | None = self
+        while run is not None:
+            yield run
+            run = run.parent
+
+
+def _flow_run(run: InlineRun | None) -> InlineRun | None:
+    while run is not None and not isinstance(run.record, FlowRun):
+        run = run.parent
+    return run
+
+
+def _final_state(value: Any) -> State[Any]:
+    """The state of a run whose function returned this; Prefect's rule."""
+    if isinstance(value, State):
+        return value
+    hold: Any = ResultRecord.model_construct
+    data = hold(result=value)  # without it, Prefect takes a None for a lost value
+    if not is_state_iterable(value):
+        return Completed(data=data)
+    states = StateGroup(list(value))
+    if states.all_completed():
+        return Completed(data=data)
+    message = f"Given states: {states.counts_message()}"
+    make = Cancelled if states.any_cancelled() else Failed
+    return make(data=data, message=message)
+
+
+def value_of(state: State[Any]) -> Any:
+    """The value that a completed state holds."""
+    return state.data.result if isinstance(state.data, ResultRecord) else state.data
+
+
+def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end from code that is not asynchronous.
+
+    It gets an event loop of its own: in this thread, or in another one where this thread is
+    running one already, as in a notebook.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(copy_context().run, asyncio.run, coroutine).result()

@@ -1,0 +1,129 @@
+"""Runs that a backend holds on to: results of tasks, cancelling."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from prefect import get_run_logger, runtime
+
+from lume_services.engine import flow, local_run, task
+from lume_services.errors import RunCancelledError
+
+
+@task
+def double(x: int) -> int:
+    return 2 * x
+
+
+@flow
+def nested(x: int) -> int:
+    return double(x) + 1
+
+
+def test_results_of_tasks_by_name() -> None:
+    @task
+    def fails() -> None:
+        raise ValueError
+
+    @flow
+    def outer() -> int:
+        double(1)
+        double.map([2, 3]).wait()
+        double.with_options(name="renamed")(5)
+        nested(10)
+        fails(return_state=True)
+        return 0
+
+    run = local_run(outer, {})
+    assert run.execute() == 0
+    assert run.task_results() == {"double": [2, 4, 6], "renamed": 10, "nested": 21}
+
+
+def test_results_are_kept_only_when_wanted() -> None:
+    run = local_run(nested, {"x": 1}, keep_results=False)
+    assert run.execute() == 3
+    assert run.task_results() == {}
+
+
+def test_id_and_name_are_those_that_the_flow_sees() -> None:
+    @flow
+    def look() -> tuple[str, str]:
+        return runtime.flow_run.id, runtime.flow_run.name
+
+    run = local_run(look, {}, name="morning")
+    assert run.execute() == (run.id, "morning")
+    assert run.state.is_completed()
+
+
+def test_a_run_shows_nothing_of_the_run_around_it() -> None:
+    @task
+    def start_another() -> object:
+        return local_run(chat, {}).execute()
+
+    @flow
+    def chat() -> object:
+        get_run_logger().info("hello")
+        return runtime.task_run.id
+
+    @flow
+    def outer() -> object:
+        return start_another()
+
+    assert outer() is None, "the task around it is not the other run's"
+
+
+def test_cancelling_stops_at_the_next_task() -> None:
+    began, cancelled, hooks = threading.Event(), threading.Event(), []
+
+    @flow(on_cancellation=[lambda flow, run, state: hooks.append(state.name)])
+    def long() -> None:
+        double(1)
+        began.set()
+        assert cancelled.wait(10)
+        try:
+            double(2)
+        except Exception:
+            hooks.append("went on")
+
+    run = local_run(long, {})
+    thread = threading.Thread(target=lambda: (began.wait(10), run.cancel(), cancelled.set()))
+    thread.start()
+    with pytest.raises(RunCancelledError, match="was cancelled"):
+        run.execute()
+    assert run.state.is_cancelled()
+    assert hooks == ["Cancelled"]
+    assert run.task_results() == {"double": 2}
+
+
+def test_cancelling_ends_the_wait_for_a_retry() -> None:
+    failed = threading.Event()
+
+    @flow
+    def outer() -> None:
+        patient()
+
+    @task(retries=1, retry_delay_seconds=60)
+    def patient() -> None:
+        failed.set()
+        raise OSError
+
+    run = local_run(outer, {})
+    thread = threading.Thread(target=lambda: (failed.wait(10), run.cancel()))
+    thread.start()
+    with pytest.raises(RunCancelledError):
+        run.execute()
+
+
+def test_an_asynchronous_flow_runs_from_plain_code() -> None:
+    @flow
+    async def outer(x: int) -> int:
+        return double(x)
+
+    run = local_run(outer, {"x": 2})
+    assert run.execute() == 4
+
+
+def test_wrong_parameters_are_refused_before_anything_runs() -> None:
+    with pytest.raises(TypeError, match="'y'"):
+        local_run(nested, {"y": 1})

@@ -32,6 +32,7 @@ __all__ = [
     "print_json",
     "print_table",
     "print_values",
+    "short",
     "to_json",
     "warning_line",
 ]
@@ -64,27 +65,43 @@ def to_json(value: Any) -> str:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, droppable: bool = False
 ) -> None:
-    """Print a table that fits the terminal; numbers stand to the right."""
+    """Print a table; numbers stand to the right.
+
+    Args:
+        columns: The headings.
+        rows: The cells of each row.
+        droppable: Leave out the last columns that a narrow terminal has no room for, and say
+            which, where long cells would otherwise be folded.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    listed = [list(row) for row in rows]
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
-    for number, column in enumerate(columns):
-        values = [row[number] for row in listed if row[number] not in (None, "")]
-        numeric = bool(values) and all(isinstance(value, int | float) for value in values)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in listed:
-        table.add_row(*(Text(_cell(value)) for value in row))
     console = Console()
-    # Into a file or a pipe a table is as wide as it needs to be.
-    console.print(
-        table, width=None if console.is_terminal else max(console.measure(table).maximum, 80)
-    )
+    listed = [list(row) for row in rows]
+    cells = [[short(value) for value in row] for row in listed]
+    widths = [
+        max(map(len, (name, *(row[number] for row in cells)))) + 3
+        for number, name in enumerate(columns)
+    ]
+    if not console.is_terminal:  # in a file or a pipe a table is as wide as it needs to be
+        console = Console(width=max(sum(widths), 80))
+    shown = len(columns)
+    while droppable and shown > 1 and sum(widths[:shown]) > console.width:
+        shown -= 1
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, name in enumerate(columns[:shown]):
+        values = [row[number] for row in listed if row[number] is not None]
+        numeric = bool(values) and all(isinstance(value, int | float) for value in values)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*map(Text, row[:shown]))
+    console.print(table)
+    if shown < len(columns):
+        note(f"No room for {', '.join(columns[shown:])}: widen the terminal, or use --json.")
 
 
 def as_plain(result: Result) -> dict[str, Any]:
@@ -131,13 +148,14 @@ def _styled(label: str, style: str, message: str) -> None:
     console.print(Text.assemble((f"{label}: ", style), message))
 
 
-def _cell(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value as a cell of a table shows it."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return "" if math.isnan(value) else f"{value:.6g}"
     if hasattr(value, "strftime"):
         return str(value.strftime("%Y-%m-%d %H:%M:%S"))
     if hasattr(value, "dtype") and hasattr(value, "shape"):

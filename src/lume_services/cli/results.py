@@ -16,6 +16,7 @@ from lume_services.cli._output import (
     print_json,
     print_table,
     print_values,
+    short,
 )
 from lume_services.cli.models import ModelName
 
@@ -51,9 +52,18 @@ def list_results(
     if as_json:
         print_json(frame.to_dict("records"))
         return
-    plain = [column for column in frame.columns if column not in ("flow_id",)]
-    plain = [column for column in plain if not _holds_arrays(frame[column])]
-    print_table(plain, frame[plain].itertuples(index=False))
+    columns = {"id": frame["id"].str[:16]}
+    same = []
+    for name in map(str, frame.columns):
+        if name in ("id", "flow_id") or _holds_arrays(frame[name]):
+            continue
+        if len(frame) > 1 and name != "date_modified" and frame[name].nunique(dropna=False) == 1:
+            same.append(f"{_short(name)}={short(frame[name].iloc[0])}")
+        else:
+            columns[_short(name)] = frame[name]
+    print_table(list(columns), zip(*columns.values(), strict=True), droppable=True)
+    if same:
+        note(f"In all of them: {', '.join(same)}")
     note(f"{len(frame)} results. Everything of one: lume-services results show ID")
 
 
@@ -177,6 +187,12 @@ def _frame(model: str, query: str | None, limit: int | None, all_deployments: bo
         limit=limit,
         all_deployments=all_deployments,
     )
+
+
+def _short(column: str) -> str:
+    if column == "date_modified":
+        return "date"
+    return column.removeprefix("inputs.").removeprefix("outputs.")
 
 
 def _holds_arrays(column: pd.Series[Any]) -> bool:

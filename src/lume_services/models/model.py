@@ -547,8 +547,12 @@ def describe(name: str, variable: Mapping[str, Any]) -> tuple[str, str, str, str
     return (
         name,
         "out" if variable.get("read_only") else "in",
-        "" if default is None or isinstance(default, list) else f"{default}",
+        f"{default:.6g}" if isinstance(default, float) else _text(default),
         f"{limits[0]:.6g} … {limits[1]:.6g}" if limits else "",
         variable.get("unit") or "",
         variable.get("description") or "",
     )
+
+
+def _text(default: Any) -> str:
+    return "" if default is None or isinstance(default, list) else str(default)

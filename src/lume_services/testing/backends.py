@@ -1,0 +1,208 @@
+"""The conformance suite of scheduling backends.
+
+A backend's author derives a test class and supplies the fixture ``backend``::
+
+    class TestMyBackend(BackendConformance):
+        @pytest.fixture
+        def backend(self):
+            backend = MyBackend(...)
+            yield backend
+            backend.close()
+
+What a backend does not declare in ``capabilities`` is tested to be refused clearly. A backend that
+runs flows elsewhere must be able to import this module there. Needs pytest and Prefect.
+"""
+# ruff: noqa: D102 (the name of a test says what it is about)
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect import get_run_logger
+
+from lume_services.errors import RunCancelledError, RunError, RunTimeoutError
+from lume_services.flows import flow, task
+from lume_services.services.scheduling import SchedulingService
+from lume_services.services.scheduling.backends import Backend, Capability, RunState
+
+__all__ = ["BackendConformance"]
+
+_WAIT = 300.0  # seconds; a worker elsewhere may have to start first
+
+
+@task
+def _add(x: float, y: float) -> float:
+    get_run_logger().warning("adding %s and %s", x, y)
+    return x + y
+
+
+@task
+def _divide(x: float, y: float) -> float:
+    return x / y
+
+
+@flow
+def _compute(x: float, y: float = 2.0) -> float:
+    total = _add(x, y)
+    return _divide(_add(total, 1.0), y)
+
+
+@flow
+def _give_back(value: Any) -> Any:
+    return value
+
+
+@flow(timeout_seconds=0.2)
+def _too_slow() -> None:
+    time.sleep(_WAIT)
+
+
+@flow
+def _keep_busy(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        _pause()
+
+
+@task
+def _pause() -> None:
+    time.sleep(0.01)
+
+
+class BackendConformance:
+    """What every backend must do. Derive from it and supply ``backend``."""
+
+    @pytest.fixture
+    def backend(self) -> Iterator[Backend]:
+        """The backend under test."""
+        raise NotImplementedError("supply the fixture `backend`")
+
+    @pytest.fixture
+    def service(self, backend: Backend) -> SchedulingService:
+        """The service that runs on it, with the suite's flows registered."""
+        service = SchedulingService(backend)
+        for one in (_compute, _give_back, _too_slow, _keep_busy):
+            service.register(one)
+        return service
+
+    def test_it_declares_what_it_can(self, backend: Backend) -> None:
+        assert isinstance(backend.capabilities, frozenset)
+        assert all(isinstance(one, Capability) for one in backend.capabilities)
+
+    def test_registering_gives_an_identifier(self, backend: Backend) -> None:
+        first = backend.register(flow=_compute, project_name="local")
+        assert isinstance(first, str)
+        assert first
+        assert backend.register(flow=_compute, project_name="local") == first
+
+    def test_a_run_completes_and_gives_its_value(self, service: SchedulingService) -> None:
+        run = service.run(_compute, {"x": 3})
+        assert run.wait(_WAIT) is RunState.COMPLETED
+        assert run.state is RunState.COMPLETED
+        assert run.result() == 3.0
+        assert run.result(timeout=1) == 3.0, "a second time"
+
+    def test_parameters_take_their_defaults(self, service: SchedulingService) -> None:
+        assert service.run_and_return(_compute, {"x": 3, "y": 1}) == 5.0
+        assert service.run_and_return(_give_back, {"value": None}) is None
+
+    def test_a_run_has_id_and_name(self, service: SchedulingService) -> None:
+        one = service.run(_compute, {"x": 1}, name="by-hand")
+        other = service.run(_compute, {"x": 1})
+        assert UUID(one.id) != UUID(other.id)
+        assert one.name == "by-hand"
+        assert other.name
+        assert "by-hand" in repr(one)
+        one.wait(_WAIT)
+        other.wait(_WAIT)
+
+    def test_a_failed_run_says_so_and_gives_its_exception(
+        self, backend: Backend, service: SchedulingService
+    ) -> None:
+        run = service.run(_compute, {"x": 1, "y": 0})
+        assert run.wait(_WAIT) is RunState.FAILED
+        expected = ZeroDivisionError if Capability.IN_PROCESS in backend.capabilities else Exception
+        with pytest.raises(expected):
+            run.result()
+        with pytest.raises(expected):
+            service.run_and_return(_compute, {"x": 1, "y": 0})
+
+    def test_a_run_that_exceeds_its_own_limit_is_timed_out(
+        self, service: SchedulingService
+    ) -> None:
+        run = service.run(_too_slow)
+        assert run.wait(_WAIT) is RunState.TIMED_OUT
+        with pytest.raises(TimeoutError):
+            run.result()
+
+    def test_waiting_has_a_limit_and_the_run_goes_on(self, service: SchedulingService) -> None:
+        run = service.run(_keep_busy, {"seconds": 0.5})
+        with pytest.raises(RunTimeoutError):
+            run.wait(0.01)
+        with pytest.raises(RunTimeoutError):
+            run.result(0.01)
+        assert run.wait(_WAIT) is RunState.COMPLETED
+
+    def test_results_of_tasks(self, backend: Backend, service: SchedulingService) -> None:
+        run = service.run(_compute, {"x": 3})
+        run.wait(_WAIT)
+        if Capability.TASK_RESULTS not in backend.capabilities:
+            with pytest.raises(RunError):
+                run.task_results()
+            return
+        assert run.task_results() == {"_add": [5.0, 6.0], "_divide": 3.0}
+        assert run.task_result("_divide") == 3.0
+        assert service.run_and_return(_compute, {"x": 3}, task_name="_add") == [5.0, 6.0]
+        with pytest.raises(RunError, match=r"'_subtract'.*_add, _divide"):
+            run.task_result("_subtract")
+
+    def test_logs(self, backend: Backend, service: SchedulingService) -> None:
+        run = service.run(_compute, {"x": 3})
+        run.wait(_WAIT)
+        if Capability.LOGS not in backend.capabilities:
+            with pytest.raises(RunError):
+                run.logs()
+            return
+        lines = [line for line in run.logs() if line.message.startswith("adding")]
+        assert [line.message for line in lines] == ["adding 3.0 and 2.0", "adding 5.0 and 1.0"]
+        assert {line.level for line in lines} == {"WARNING"}
+        assert lines[0].task == "_add"
+        assert lines[0].time.tzinfo is not None
+        assert lines[0].time <= lines[1].time
+
+    def test_cancelling(self, backend: Backend, service: SchedulingService) -> None:
+        if Capability.CANCEL not in backend.capabilities:
+            with pytest.raises(RunError):
+                service.run(_compute, {"x": 3}).cancel()
+            return
+        run = service.run(_keep_busy, {"seconds": _WAIT})
+        assert service.run(_compute, {"x": 3}).result(_WAIT) == 3.0, "runs wait for each other"
+        assert not run.state.is_final
+        run.cancel()
+        assert run.wait(_WAIT) is RunState.CANCELLED
+        with pytest.raises(RunCancelledError):
+            run.result()
+        run.cancel()  # a run that is over: nothing happens
+
+    def test_any_object_passes_in_process(
+        self, backend: Backend, service: SchedulingService
+    ) -> None:
+        if Capability.IN_PROCESS not in backend.capabilities:
+            return
+        value = object()
+        assert service.run(_give_back, {"value": value}).result(_WAIT) is value
+
+        @flow
+        def defined_here() -> object:
+            raise error
+
+        error = KeyError("the very object")
+        run = service.run(defined_here)
+        run.wait(_WAIT)
+        with pytest.raises(KeyError) as caught:
+            run.result()
+        assert caught.value is error

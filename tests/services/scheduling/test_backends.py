@@ -1,0 +1,158 @@
+"""The backends: the shipped one, and one that a user might write."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from lume_services.config import configure, context
+from lume_services.engine import flow, task
+from lume_services.errors import RunError, RunTimeoutError
+from lume_services.services.scheduling import SchedulingService
+from lume_services.services.scheduling.backends import (
+    Backend,
+    Capability,
+    LocalBackend,
+    Run,
+    RunState,
+)
+from lume_services.testing.backends import BackendConformance
+
+
+class TestLocalBackend(BackendConformance):
+    @pytest.fixture
+    def backend(self) -> Iterator[Backend]:
+        backend = LocalBackend()
+        yield backend
+        backend.close()
+
+    def test_run_and_return_runs_in_the_calling_thread(self, backend: Backend) -> None:
+        @flow
+        def where() -> int:
+            return threading.get_ident()
+
+        assert backend.run_and_return(flow=where) == threading.get_ident()
+        assert backend.run(flow=where).result() != threading.get_ident()
+
+    def test_a_run_that_ends_the_program_only_crashes(self, backend: Backend) -> None:
+        @flow
+        def leaves() -> None:
+            sys.exit(3)
+
+        run = backend.run(flow=leaves)
+        assert run.wait(10) is RunState.CRASHED
+        with pytest.raises(RunError, match="SystemExit"):
+            run.result()
+
+    def test_a_program_does_not_end_before_its_runs(self) -> None:
+        script = (
+            "import threading\n"
+            "from lume_services.engine import flow\n"
+            "from lume_services.services.scheduling.backends import LocalBackend\n"
+            "@flow\n"
+            "def late():\n"
+            "    threading.main_thread().join()\n"
+            "    print('done')\n"
+            "LocalBackend().run(flow=late)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert done.stdout == "done\n"
+
+
+class ThreadBackend(Backend):
+    """As little as a backend can be."""
+
+    def run(
+        self,
+        *,
+        flow: Any,
+        parameters: Mapping[str, Any] | None = None,
+        project_name: str = "local",
+        name: str | None = None,
+    ) -> Run:
+        return ThreadRun(flow, dict(parameters or {}), name or "unnamed")
+
+
+class ThreadRun(Run):
+    id = name = ""
+
+    def __init__(self, flow: Any, parameters: dict[str, Any], name: str) -> None:
+        self.id, self.name = str(uuid4()), name
+        self._final: Any = None
+        self._thread = threading.Thread(target=self._execute, args=(flow, parameters))
+        self._thread.start()
+
+    def _execute(self, flow: Any, parameters: dict[str, Any]) -> None:
+        self._final = flow(**parameters, return_state=True)
+
+    @property
+    def state(self) -> RunState:
+        return RunState.RUNNING if self._final is None else RunState(self._final.name)
+
+    def wait(self, timeout: float | None = None) -> RunState:
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            raise RunTimeoutError(f"{self!r} is not over")
+        return self.state
+
+    def result(self, timeout: float | None = None) -> Any:
+        self.wait(timeout)
+        return self._final.result()
+
+
+class TestThreadBackend(BackendConformance):
+    @pytest.fixture
+    def backend(self) -> Backend:
+        return ThreadBackend()
+
+
+@task
+def square(x: float) -> float:
+    return x * x
+
+
+@flow
+def squares(x: float) -> float:
+    return square(x) + 1
+
+
+def test_the_service_delegates() -> None:
+    service = SchedulingService(LocalBackend())
+    assert service.run(squares, {"x": 2}).result() == 5
+    assert service.run_and_return(squares, {"x": 2}) == 5
+    assert service.run_and_return(squares, {"x": 2}, task_name="square") == 4
+    assert service.register(squares, project_name="injector") == "injector/squares"
+    with pytest.raises(RunError, match=r"no result of a task 'cube'; .*: square\."):
+        service.run_and_return(squares, {"x": 2}, task_name="cube")
+
+
+def test_the_configured_service_is_the_local_backend() -> None:
+    configure()
+    backend = context.scheduling_service().backend
+    assert backend.capabilities == frozenset(Capability)
+
+
+def test_a_custom_backend_is_used() -> None:
+    mine = ThreadBackend()
+    configure(backend=mine)
+    assert context.scheduling_service().run_and_return(squares, {"x": 3}) == 10
+    assert context.scheduling_service().backend is mine
+
+
+def test_configuring_does_not_import_prefect() -> None:
+    script = (
+        "import sys\n"
+        "from lume_services.config import configure, context\n"
+        "configure()\n"
+        "context.scheduling_service()\n"
+        "assert 'prefect' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], timeout=60, check=True)

@@ -1,0 +1,355 @@
+"""``Result``: the inputs and outputs of one run of a model, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+
+from lume_services.context import context
+from lume_services.errors import AmbiguousError, ResultNotFoundError, SerializationError
+from lume_services.results._fields import Milliseconds, now
+from lume_services.results._lazy import LazyDict, stored_values
+from lume_services.results.provenance import Provenance
+from lume_services.serialization import (
+    GetBlob,
+    PutBlob,
+    canonical_hash,
+    decode,
+    encode,
+    hash_only,
+)
+
+if TYPE_CHECKING:
+    from lume_services.services.results import ResultsDBService
+
+__all__ = ["Result", "get_result_from_string"]
+
+_ERROR = {"type", "message", "traceback"}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if isinstance(value, LazyDict):
+        return value
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise ValueError("a mapping of names to values is needed")
+
+
+# Neither looked through nor copied by pydantic: a value may be large, and may not be there yet.
+_Values = Annotated[dict[str, Any], PlainValidator(_mapping), PlainSerializer(dict)]
+
+
+class Result(BaseModel):
+    """The inputs and outputs of one run of a model. A record: it does not change.
+
+    Two results of a collection with the same ``unique_hash`` are the same result and stored once;
+    the hash covers the fields named by ``unique_on``, and for a failed result its flow run.
+
+    A subclass adds fields, of any type that :func:`lume_services.serialization.encode` takes, and
+    may name others in ``unique_on``. It is stored under its ``module:Class`` and comes back as
+    itself::
+
+        class ImagingResult(Result):
+            unique_on = ("flow_id", "inputs", "camera")
+            camera: str
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=()
+    )
+
+    unique_on: ClassVar[tuple[str, ...]] = ("flow_id", "inputs", "outputs")
+    """Names of the fields that say whether two results are the same."""
+
+    project_name: str = Field("local", min_length=1)
+    """Project, and collection of the results database."""
+    flow_id: str | None = None
+    """Identifies model, version, project and flow, the same on every database and backend."""
+    inputs: _Values
+    """What the model was given, by name."""
+    outputs: _Values = Field(default_factory=dict)
+    """What came out, by name. Of a stored result, large values are read on first access."""
+    date_modified: Milliseconds = Field(default_factory=now)
+    """When it was computed: UTC, in milliseconds."""
+    status: Literal["success", "failed"] = "success"
+    """Whether the model ran to its end."""
+    error: dict[str, str] | None = None
+    """Of a failed result: ``type``, ``message`` and ``traceback`` of the exception."""
+    flow_run_id: str | None = None
+    """The run that it was computed in."""
+    model_id: int | None = None
+    """The model in the registry."""
+    deployment_id: int | None = None
+    """Its deployment in the registry."""
+    version: str | None = None
+    """Version of that deployment."""
+    provenance: Provenance | None = None
+    """Machine, user, time and packages."""
+
+    _id: str | None = PrivateAttr(None)
+    _hashes: dict[str, str] | None = PrivateAttr(None)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse what no result could be told apart by."""
+        super().__pydantic_init_subclass__(**kwargs)
+        wrong = [n for n in cls.unique_on if n not in cls.model_fields or n == "provenance"]
+        if wrong:
+            raise TypeError(
+                f"{cls.__name__}.unique_on names {', '.join(wrong)}: it takes fields of the class "
+                "other than provenance."
+            )
+
+    @model_validator(mode="after")
+    def _error_fits_status(self) -> Self:
+        if (self.status == "failed") != (self.error is not None):
+            raise ValueError("a failed result has an error, and no other has one")
+        if self.error is not None and self.error.keys() != _ERROR:
+            raise ValueError(f"an error is a dict of {', '.join(sorted(_ERROR))}")
+        return self
+
+    @property
+    def id(self) -> str | None:
+        """Its ``_id`` in the results database; None as long as it is not stored."""
+        return self._id
+
+    @property
+    def result_type_string(self) -> str:
+        """The class that it is loaded as, ``module:Class``."""
+        return _type_string(type(self))
+
+    @property
+    def inputs_hash(self) -> str:
+        """The canonical hash of the inputs alone: equal for every run with the same inputs."""
+        return self._hash("inputs_hash")
+
+    @property
+    def unique_hash(self) -> str:
+        """The canonical hash of the fields that say whether two results are the same."""
+        return self._hash("unique_hash")
+
+    def get_db_dict(self, put_blob: PutBlob = hash_only) -> dict[str, Any]:
+        """The document to store.
+
+        Args:
+            put_blob: Where large values go, ``put_blob`` of the service that the document is for.
+                The default stores them nowhere; the document is the same.
+
+        Raises:
+            SerializationError: A value cannot be stored; the message says which, and what to do.
+        """
+        document: dict[str, Any] = {} if self._id is None else {"_id": self._id}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if value is None or name in _AS_IS:
+                document[name] = value
+            elif name == "provenance":
+                document[name] = value.to_document(put_blob)
+            else:
+                document[name] = encode(value, put_blob, path=name)
+        unique = {name: document[name] for name in self.unique_on}
+        if self.status == "failed":
+            unique["flow_run_id"] = self.flow_run_id
+        self._hashes = {
+            "inputs_hash": canonical_hash(document["inputs"]),
+            "unique_hash": canonical_hash(unique),
+        }
+        return {**document, **self._hashes, "result_type_string": self.result_type_string}
+
+    def insert(self, service: ResultsDBService | None = None) -> str:
+        """Store the result, unless it is stored already.
+
+        Args:
+            service: The results database; that of ``lume_services.config.context`` when not given.
+
+        Returns:
+            The id. Of a result that was stored before, by whomever, the id that it got then; that
+            one stays as it is.
+
+        Raises:
+            SerializationError: A value cannot be stored; the message says which, and what to do.
+            ResultsDBError: The database refused it or failed.
+        """
+        service = context.results_db_service() if service is None else service
+        self._id = service.insert_one(self.project_name, self.get_db_dict(service.put_blob))
+        return self._id
+
+    def unique_rep(self) -> dict[str, Any]:
+        """The least from which it can be loaded: ``result_type_string``, and ``query`` for
+        :meth:`load_from_query`.
+        """  # noqa: D205  (one sentence)
+        query = {"project_name": self.project_name, "unique_hash": self.unique_hash}
+        return {"result_type_string": self.result_type_string, "query": query}
+
+    @classmethod
+    def load_from_query(
+        cls,
+        query: Mapping[str, Any],
+        *,
+        project_name: str | None = None,
+        service: ResultsDBService | None = None,
+    ) -> Self:
+        """Load the one result that matches.
+
+        Args:
+            query: In MongoDB's query language; see :func:`lume_services.results.field` for names.
+            project_name: The collection; that in the query, or ``local``, when not given.
+            service: The results database; that of ``lume_services.config.context`` when not given.
+
+        Raises:
+            ResultNotFoundError: None matches.
+            AmbiguousError: Several match.
+            SerializationError: It is not of this class, or cannot be read.
+        """
+        service = context.results_db_service() if service is None else service
+        collection = project_name or query.get("project_name") or "local"
+        found = service.find(collection, dict(query), limit=2)
+        if not found:
+            raise ResultNotFoundError(f"No result of project {collection!r} matches {query!r}.")
+        if len(found) > 1:
+            raise AmbiguousError(
+                f"{service.count(collection, dict(query))} results of project {collection!r} match "
+                f"{query!r}. Ask for one, by its unique_hash or _id, or list them with the "
+                "service's find()."
+            )
+        return cls.from_document(found[0], service.get_blob)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], get_blob: GetBlob | None = None) -> Self:
+        """A stored result again, as the class that it was stored as.
+
+        Args:
+            document: What the results database holds.
+            get_blob: Where large values are read from, on first access.
+
+        Raises:
+            SerializationError: The document is malformed, or its class is not there or not a
+                subclass of this one.
+        """
+        result_type = get_result_from_string(document.get("result_type_string"))
+        if not issubclass(result_type, cls):
+            raise SerializationError(
+                f"The result {document.get('_id')} is a {result_type.__name__}, not a "
+                f"{cls.__name__}: load it with {result_type.__name__} or Result."
+            )
+        try:
+            result = result_type(**_field_values(result_type, document, get_blob))
+        except (ValidationError, TypeError) as error:
+            raise SerializationError(
+                f"The stored result {document.get('_id')} is malformed: {error}"
+            ) from error
+        result._id = document.get("_id")
+        if {"inputs_hash", "unique_hash"} <= document.keys():
+            result._hashes = {name: document[name] for name in ("inputs_hash", "unique_hash")}
+        return result
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, with some fields replaced; one that differs is not stored yet."""
+        copy = super().model_copy(update=update, deep=deep)
+        if update:
+            copy._id = copy._hashes = None
+        return copy
+
+    def _hash(self, name: str) -> str:
+        if self._hashes is None:
+            self.get_db_dict()
+        assert self._hashes is not None
+        return self._hashes[name]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Result) and self.unique_rep() == other.unique_rep()
+
+    def __hash__(self) -> int:
+        return hash(self.unique_hash)
+
+    def __repr_args__(self) -> Any:
+        yield "id", self.id
+        yield "project_name", self.project_name
+        yield "status", self.status
+        yield "inputs", self.inputs
+        yield "outputs", self.outputs
+
+    def _repr_html_(self) -> str:
+        from lume_services.results._html import to_html
+
+        return to_html(self)
+
+
+# Fields of types that documents hold, checked by pydantic.
+_AS_IS = frozenset(Result.model_fields) - {"inputs", "outputs", "error", "provenance"}
+
+
+def get_result_from_string(result_type_string: Any) -> type[Result]:
+    """The result class of that name.
+
+    Args:
+        result_type_string: ``module:Class``, or the bare name of a class that this process knows.
+            The module is imported; nothing is evaluated.
+
+    Raises:
+        SerializationError: There is no such class, or it is not a subclass of ``Result``.
+        AmbiguousError: The bare name is that of several classes.
+    """
+    if not isinstance(result_type_string, str) or not result_type_string:
+        raise SerializationError(f"{result_type_string!r:.200} is not the name of a result class.")
+    known = {_type_string(kind): kind for kind in _classes(Result)}
+    if result_type_string in known:
+        return known[result_type_string]
+    module, _, name = result_type_string.rpartition(":")
+    if not module:
+        named = {full: kind for full, kind in known.items() if kind.__name__ == name}
+        if len(named) > 1:
+            raise AmbiguousError(f"{name!r} is one of {', '.join(sorted(named))}: give it in full.")
+        if named:
+            return next(iter(named.values()))
+    try:
+        found: Any = import_module(module or "lume_services.results")
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # A module may raise anything while it is imported.
+        raise SerializationError(
+            f"The result class {result_type_string!r:.200} is not known here "
+            f"({type(error).__name__}: {error}). Install or import what defines it; what a "
+            "notebook or script defines is known to that process only."
+        ) from error
+    if not isinstance(found, type) or not issubclass(found, Result):
+        raise SerializationError(f"{result_type_string!r:.200} is not a subclass of Result.")
+    return found
+
+
+def _field_values(
+    result_type: type[Result], document: Mapping[str, Any], get_blob: GetBlob | None
+) -> dict[str, Any]:
+    values = {name: document[name] for name in result_type.model_fields if name in document}
+    for name, value in values.items():
+        if name in ("inputs", "outputs"):
+            values[name] = stored_values(value, get_blob)
+        elif name == "provenance" and isinstance(value, dict):
+            values[name] = Provenance.from_document(value, get_blob)
+        elif name not in _AS_IS:
+            values[name] = decode(value, get_blob)
+    return values
+
+
+def _classes(kind: type[Result]) -> list[type[Result]]:
+    """A class and those below it, the latest definition last."""
+    return [kind, *(found for below in kind.__subclasses__() for found in _classes(below))]
+
+
+def _type_string(kind: type[Result]) -> str:
+    # The classes of this package go by their public path, so that results outlive its inner layout.
+    module, _, _ = kind.__module__.partition(".results.")
+    public = "lume_services.results" if module == "lume_services" else kind.__module__
+    return f"{public}:{kind.__qualname__}"

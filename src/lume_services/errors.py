@@ -30,7 +30,7 @@
     │   └── PathOutsideFilesystemError         (ValueError) the path leaves its filesystem
     ├── InvalidInputError                  (ValueError) a value that a model or flow does not take
     ├── ModelLoadError                     what was registered cannot be loaded here
-    ├── ModelFailedError                   the model raised while it was evaluated
+    ├── ModelFailedError                   a model that a command ran raised
     └── FlowError                          a flow is defined or used wrongly
         ├── FlowOfFlowsError                   (ValueError) a flow of flows does not fit together
         └── RunError                           a run did not end as it should
@@ -206,7 +206,7 @@ class ModelLoadError(LUMEServicesError):
 
 
 class ModelFailedError(LUMEServicesError):
-    """The model raised while it was evaluated; its own exception is the cause."""
+    """A model that a command ran raised; its own exception, which programs get, is the cause."""
 
 
 class FlowError(LUMEServicesError):

@@ -15,6 +15,7 @@ from lume_services.errors import (
     ConfigurationError,
     InvalidInputError,
     LUMEServicesError,
+    MissingFileError,
     NotFoundError,
     SchemaError,
     UnsupportedQueryError,
@@ -43,6 +44,7 @@ _USER_MISTAKES = (
     AmbiguousError,
     ConfigurationError,
     InvalidInputError,
+    MissingFileError,
     NotFoundError,
     SchemaError,
     UnsupportedQueryError,
@@ -150,6 +152,8 @@ def _styled(label: str, style: str, message: str) -> None:
 
 def short(value: Any) -> str:
     """A value as a cell of a table shows it."""
+    if getattr(value, "shape", None) == ():  # a number of numpy's
+        value = value.item()
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lume_services.cli._output import AsJson, note, print_json, print_table
-from lume_services.cli.models import ModelName
+from lume_services.cli.models import ModelName, deployments_of
 
 __all__ = ["app"]
 
@@ -19,12 +19,11 @@ app = typer.Typer(
 @app.command("list", epilog="Example: `lume-services deployments list injector`")
 def list_deployments(model: ModelName, as_json: AsJson = False) -> None:
     """List the versions of a model."""
-    from lume_services.config import configure, context
+    from lume_services.config import configure
     from lume_services.models import Model
 
     configure()
-    model_id = Model.find(model).model_id
-    found = context.model_db_service().get_deployments(model_id=model_id)
+    found = deployments_of(Model.find(model).model_id)
     names = ("deployment_id", "version", "is_live", "deploy_date", "entry_point")
     if as_json:
         print_json([{name: getattr(entry, name) for name in names} for entry in found])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lume_services.cli._output import AsJson, print_json, print_table
 
-__all__ = ["ModelName", "app"]
+if TYPE_CHECKING:
+    from lume_services.services.models.db.schema import Deployment
+
+__all__ = ["ModelName", "app", "deployments_of"]
 
 app = typer.Typer(help="List, show and create models.", no_args_is_help=True)
 
@@ -21,9 +24,13 @@ _IDENTITY = ("model_id", "description", "author", "laboratory", "facility", "bea
 def list_models(as_json: AsJson = False) -> None:
     """List the models of the registry."""
     from lume_services.config import configure, context
+    from lume_services.errors import ModelNotFoundError
 
     configure()
-    rows = context.model_db_service().get_models()
+    try:
+        rows = context.model_db_service().get_models()
+    except ModelNotFoundError:
+        rows = []
     if as_json:
         print_json([{name: getattr(row, name) for name in _IDENTITY} for row in rows])
         return
@@ -36,12 +43,12 @@ def list_models(as_json: AsJson = False) -> None:
 @app.command(epilog="Example: `lume-services models show 1`")
 def show(model: ModelName, as_json: AsJson = False) -> None:
     """Show a model: who made it, its versions, its inputs and outputs."""
-    from lume_services.config import configure, context
+    from lume_services.config import configure
     from lume_services.models import Model, describe
 
     configure()
     found = Model.find(model)
-    deployments = context.model_db_service().get_deployments(model_id=found.model_id)
+    deployments = deployments_of(found.model_id)
     variables = found.variables if deployments else {}
     if as_json:
         shown = {name: getattr(found, name) for name in _IDENTITY}
@@ -95,3 +102,14 @@ def create(
         print_json({name: getattr(made, name) for name in _IDENTITY})
     else:
         typer.echo(made.model_id)
+
+
+def deployments_of(model_id: int) -> list[Deployment]:
+    """The versions of a model, the latest first; none when nothing is registered yet."""
+    from lume_services.config import context
+    from lume_services.errors import DeploymentNotFoundError
+
+    try:
+        return context.model_db_service().get_deployments(model_id=model_id)
+    except DeploymentNotFoundError:
+        return []

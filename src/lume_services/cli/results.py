@@ -214,7 +214,13 @@ def _to_csv(frame: pd.DataFrame, file: Path) -> None:
 
 
 def _to_parquet(frame: pd.DataFrame, file: Path) -> None:
-    frame.to_parquet(file, index=False)
+    arrays = [name for name in frame.columns if _holds_arrays(frame[name])]
+    lists = {name: frame[name].map(_listed) for name in arrays}
+    frame.assign(**lists).to_parquet(file, index=False)
+
+
+def _listed(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _to_json(frame: pd.DataFrame, file: Path) -> None:

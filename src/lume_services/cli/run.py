@@ -16,6 +16,7 @@ from lume_services.cli._output import (
     print_values,
 )
 from lume_services.cli.models import ModelName
+from lume_services.errors import InvalidInputError, LUMEServicesError, ModelFailedError
 
 if TYPE_CHECKING:
     from lume_services.models import Model
@@ -43,9 +44,14 @@ def run(
     Example: `lume-services run injector -p solenoid=0.24 -p charge=1e-10`
     """
     inputs = dict(_assignment(text, "-p") for text in parameter or [])
-    result = _found(model, version).run_and_return(
-        {name: _value(text) for name, text in inputs.items()}
-    )
+    found = _found(model, version)
+    try:
+        result = found.run_and_return({name: _value(text) for name, text in inputs.items()})
+    except LUMEServicesError:
+        raise
+    except Exception as error:
+        recorded = " ".join(getattr(error, "__notes__", ()))
+        raise ModelFailedError(f"{type(error).__name__}: {error}. {recorded}") from error
     if as_json:
         print_json(as_plain(result))
         return
@@ -102,8 +108,6 @@ def _found(model: str, version: str | None) -> Model:
 
 
 def _assignment(text: str, option: str) -> tuple[str, str]:
-    from lume_services.errors import InvalidInputError
-
     name, sign, value = text.partition("=")
     if not name or not sign:
         raise InvalidInputError(f"{option} {text!r}: write NAME=VALUE")
@@ -119,8 +123,6 @@ def _value(text: str) -> Any:
 
 
 def _axis(name: str, text: str) -> list[Any]:
-    from lume_services.errors import InvalidInputError
-
     if ":" not in text:
         return [_value(value) for value in text.split(",")]
     import numpy as np

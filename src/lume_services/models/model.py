@@ -476,11 +476,8 @@ class Model:
         found: list[dict[str, Any]] = []
         for project_name in dict.fromkeys(flow.project_name for flow in flows):
             flow_ids = [flow.flow_id for flow in flows if flow.project_name == project_name]
-            conditions = [
-                {"flow_id": {"$in": flow_ids}},
-                _stored_names(query or {}, self.variables),
-            ]
-            found += results_db.find(project_name, {"$and": conditions}, sort=stored, limit=limit)
+            both = {"$and": [{"flow_id": {"$in": flow_ids}}, wanted]}
+            found += results_db.find(project_name, both, sort=stored, limit=limit)
         return found[:limit]
 
 

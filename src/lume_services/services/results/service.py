@@ -1,0 +1,99 @@
+"""``ResultsDBService``: the results database as the rest of the package, and users, ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from lume_services.services.results.base import Document, Fields, Query, ResultsDB, Sort
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["ResultsDBService"]
+
+
+class ResultsDBService:
+    """Stores and finds documents; what it promises is said in ``ResultsDB``.
+
+    Args:
+        results_db: The database.
+    """
+
+    def __init__(self, results_db: ResultsDB) -> None:
+        self.results_db = results_db
+
+    def insert_one(self, collection: str, document: Document) -> str:
+        """Store a document; the id of it, or of the same result stored before.
+
+        Raises:
+            DuplicateResultError: Its ``_id`` is taken by another document.
+        """
+        return self.results_db.insert_one(collection, document)
+
+    def insert_many(self, collection: str, documents: Iterable[Document]) -> list[str]:
+        """Store documents in one go, each as ``insert_one`` does; their ids, in order."""
+        return self.results_db.insert_many(collection, documents)
+
+    def find(
+        self,
+        collection: str,
+        query: Query | None = None,
+        fields: Fields | None = None,
+        sort: Sort | None = None,
+        limit: int | None = None,
+        skip: int = 0,
+    ) -> list[Document]:
+        """Documents that match a query; the arguments are those of ``ResultsDB.find``.
+
+        Raises:
+            UnsupportedQueryError: An argument asks for what is not understood.
+        """
+        return list(self.results_db.find(collection, query, fields, sort, limit, skip))
+
+    def find_all(self, collection: str) -> list[Document]:
+        """Every document of a collection, in insertion order."""
+        return list(self.results_db.scan(collection))
+
+    def find_one(
+        self,
+        collection: str,
+        query: Query | None = None,
+        fields: Fields | None = None,
+        sort: Sort | None = None,
+    ) -> Document | None:
+        """The first document that matches, or None."""
+        return next(self.results_db.find(collection, query, fields, sort, limit=1), None)
+
+    def count(self, collection: str, query: Query | None = None) -> int:
+        """How many documents match."""
+        return self.results_db.count(collection, query)
+
+    def distinct(self, collection: str, field: str, query: Query | None = None) -> list[Any]:
+        """The different values at a path among the documents that match, in BSON order."""
+        return self.results_db.distinct(collection, field, query)
+
+    def collections(self) -> list[str]:
+        """Names of the collections that hold a document, sorted."""
+        return self.results_db.collections()
+
+    def delete(self, collection: str, ids: Iterable[str]) -> int:
+        """Remove documents by id; how many there were."""
+        return self.results_db.delete(collection, ids)
+
+    def put_blob(self, data: Buffer) -> str:
+        """Store bytes; their sha256 in lower-case hex."""
+        return self.results_db.put_blob(data)
+
+    def get_blob(self, digest: str) -> Buffer:
+        """Read a blob.
+
+        Raises:
+            BlobNotFoundError: There is none of that digest.
+            CorruptBlobError: What is stored does not have that digest.
+        """
+        return self.results_db.get_blob(digest)
+
+    def collect_orphans(self, older_than_s: float) -> tuple[int, int]:
+        """Delete blobs that no document refers to; how many, and their bytes."""
+        return self.results_db.collect_orphans(older_than_s)

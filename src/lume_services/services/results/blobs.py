@@ -1,0 +1,248 @@
+"""Blobs as files: each under its own sha256, complete or not there at all.
+
+A folder holds ``ab/cdef…``, named by digest, and ``incoming-…`` files that are being written. Who
+reads finds a whole blob: it gets its name by a rename, after its bytes are on the disk. Any number
+of processes may use one folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
+
+from lume_services.errors import BlobNotFoundError, CorruptBlobError, ResultsDBError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["BlobFolder", "StoredBlob"]
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_CHUNK = 1 << 20
+"""Bytes written at a time; longer blobs are hashed and written at the same time."""
+_EDGE = 4096
+"""Bytes at either end by which a blob is taken for one stored before."""
+_INCOMING = "incoming-"
+_DOOMED = "doomed-"
+
+
+class StoredBlob(NamedTuple):
+    """A blob as it lies in the folder."""
+
+    digest: str
+    size: int
+    """In bytes."""
+    age_s: float
+    """Seconds since it was stored, or stored again."""
+
+
+class BlobFolder:
+    """A folder of blobs; it is made with the first one.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stored: set[int] = set()
+
+    def put(self, data: Buffer) -> str:
+        """Store bytes and wait until they are on the disk.
+
+        Bytes that are there already are not stored twice; they count as stored just now.
+
+        Args:
+            data: Any C-contiguous buffer; it is not copied.
+
+        Returns:
+            The sha256 of the bytes in lower-case hex.
+
+        Raises:
+            ResultsDBError: They could not be written; nothing of them is left.
+        """
+        view = memoryview(data)
+        view = view.cast("B") if view.nbytes else memoryview(b"")
+        # Hashing takes as long as writing, and neither holds the interpreter's lock: both at once,
+        # unless these look like bytes stored before, of which nothing needs writing.
+        looks = hash((len(view), bytes(view[:_EDGE]), bytes(view[-_EDGE:])))
+        writer = None
+        with self._errors("written to"), self._incoming() as incoming:
+            if len(view) > _CHUNK and looks not in self._stored:
+                writer = Thread(target=incoming.write, args=(view,), name="blob-writer")
+                writer.start()
+            try:
+                digest = sha256(view).hexdigest()
+                incoming.unwanted = self._renew(digest, len(view))
+            finally:
+                if writer is not None:
+                    writer.join()
+            if not incoming.unwanted:
+                if writer is None:
+                    incoming.write(view)
+                self._take_in(incoming, digest)
+        self._stored.add(looks)
+        return digest
+
+    def get(self, digest: str) -> bytearray:
+        """Read a blob.
+
+        Raises:
+            BlobNotFoundError: There is none of that digest.
+            CorruptBlobError: The bytes do not have that digest.
+        """
+        path = self._path(digest)
+        try:
+            with self._errors("read from"), path.open("rb", buffering=0) as file:
+                data = bytearray(os.fstat(file.fileno()).st_size)
+                view, done = memoryview(data), 0
+                while done < len(data) and (read := file.readinto(view[done:])):
+                    done += read
+        except FileNotFoundError:
+            raise BlobNotFoundError(f"There is no blob {digest} in {self.path}.") from None
+        if sha256(data).hexdigest() != digest:
+            raise CorruptBlobError(
+                f"The blob {path} is damaged: its bytes are not those it is named after. Restore "
+                "the file from a backup, or delete it and store the result again."
+            )
+        return data
+
+    def has(self, digest: str) -> bool:
+        """Whether there is a blob of that digest."""
+        return _DIGEST.fullmatch(digest) is not None and self._path(digest).is_file()
+
+    def __iter__(self) -> Iterator[StoredBlob]:
+        """Every blob, in no order."""
+        now = time.time()
+        with self._errors("read from"):
+            for path in self.path.glob("??/*"):
+                digest = path.parent.name + path.name
+                status = path.stat()
+                if _DIGEST.fullmatch(digest):
+                    yield StoredBlob(digest, status.st_size, now - status.st_mtime)
+
+    def discard(self, digest: str, older_than_s: float) -> bool:
+        """Delete a blob, unless it was stored, or stored again, in the last so many seconds.
+
+        Returns:
+            Whether it was deleted.
+        """
+        path, doomed = self._path(digest), self.path / f"{_DOOMED}{digest}"
+        with self._errors("cleaned up in"):
+            # Out of the way first: from here on, whoever stores the same bytes writes them anew.
+            # Who did so a moment earlier made it young, and it goes back.
+            path.rename(doomed)
+            if time.time() - doomed.stat().st_mtime < older_than_s:
+                doomed.rename(path)
+                return False
+            doomed.unlink()
+        return True
+
+    def discard_unfinished(self, older_than_s: float) -> tuple[int, int]:
+        """Delete what writers left behind that were killed at least so many seconds ago.
+
+        Returns:
+            How many files were deleted, and their bytes.
+        """
+        count = size = 0
+        with self._errors("cleaned up in"):
+            for path in self.path.glob(f"{_DOOMED}*"):
+                path.rename(self._path(path.name.removeprefix(_DOOMED)))
+            for path in self.path.glob(f"{_INCOMING}*"):
+                status = path.stat()
+                if time.time() - status.st_mtime >= older_than_s:
+                    path.unlink()
+                    count, size = count + 1, size + status.st_size
+        return count, size
+
+    def _path(self, digest: str) -> Path:
+        if not _DIGEST.fullmatch(digest):
+            raise BlobNotFoundError(f"{digest!r} is not the name of a blob, 64 hex digits.")
+        return self.path / digest[:2] / digest[2:]
+
+    def _renew(self, digest: str, size: int) -> bool:
+        """Whether the blob is there and whole; then it counts as stored just now."""
+        path = self._path(digest)
+        try:
+            os.utime(path)
+            if path.stat().st_size != size:
+                return False
+        except (FileNotFoundError, PermissionError):
+            return False
+        # Its writer may not have come this far yet.
+        _sync(path.parent, self.path)
+        return True
+
+    @contextmanager
+    def _incoming(self) -> Iterator[_Incoming]:
+        if not self.path.exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            _sync(self.path.parent)
+        incoming = _Incoming(self.path / f"{_INCOMING}{uuid4().hex}")
+        try:
+            yield incoming
+        finally:
+            incoming.path.unlink(missing_ok=True)
+
+    def _take_in(self, incoming: _Incoming, digest: str) -> None:
+        if incoming.error is not None:
+            raise incoming.error
+        path = self._path(digest)
+        path.parent.mkdir(exist_ok=True)
+        incoming.path.replace(path)
+        _sync(path.parent, self.path)
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            remedy = "Free some space" if full else "See to it that the folder can be used"
+            raise ResultsDBError(
+                f"The folder of blobs {self.path} could not be {doing}: {error.strerror}. "
+                f"{remedy} and try again."
+            ) from error
+
+
+class _Incoming:
+    """A file on its way to become a blob."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.unwanted = False
+        self.error: OSError | None = None
+
+    def write(self, view: memoryview) -> None:
+        """Bring bytes to the disk, or stop early when they are no longer wanted."""
+        try:
+            with self.path.open("xb", buffering=0) as file:
+                while view and not self.unwanted:
+                    view = view[os.write(file.fileno(), view[:_CHUNK]) :]
+                if not self.unwanted:
+                    os.fsync(file.fileno())
+        except OSError as error:
+            self.error = error
+
+
+def _sync(*folders: Path) -> None:
+    """Wait until the names in folders are on the disk."""
+    if os.name == "nt":  # where a folder cannot be opened; NTFS keeps a journal of names
+        return
+    for folder in folders:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,145 @@
+"""Connections to one SQLite file: as many as are used at once, taken in turns by threads."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+
+from lume_services.errors import ResultsDBError
+
+__all__ = ["BUSY_TIMEOUT_S", "Connections"]
+
+BUSY_TIMEOUT_S = 60.0
+"""How long a writer waits for those before it."""
+
+
+class Connections:
+    """Opens connections when they are needed and keeps them for whoever asks next.
+
+    Readers do not wait for a writer, nor it for them (write-ahead log), so a thread may write
+    while it is in the middle of reading. After a fork the child opens its own.
+
+    Args:
+        path: The database's file; its folder is made.
+        prepare: Called with each new connection.
+    """
+
+    def __init__(self, path: Path, prepare: Callable[[sqlite3.Connection], None]) -> None:
+        self.path = path
+        self._prepare = prepare
+        self._start()
+
+    def _start(self) -> None:
+        self._process = os.getpid()
+        self._idle: list[sqlite3.Connection] = []
+        self._write_lock = Lock()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection of one's own, for a while.
+
+        Raises:
+            ResultsDBError: The database failed.
+        """
+        if os.getpid() != self._process:
+            _FORKED.append(self._idle)
+            self._start()
+        process, idle = self._process, self._idle
+        with self._errors():
+            try:
+                connection = idle.pop()
+            except IndexError:
+                connection = self._connect()
+            try:
+                yield connection
+            except sqlite3.Error:
+                connection.close()
+                raise
+            except BaseException:
+                idle.append(connection)
+                raise
+            if os.getpid() != process:
+                _FORKED.append(connection)
+            elif idle is self._idle:
+                idle.append(connection)
+            else:  # close() was called meanwhile
+                connection.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A connection with a transaction, durable in the end or undone by an error.
+
+        Raises:
+            ResultsDBError: The database failed, or others kept it locked for too long.
+        """
+        # Threads wait here rather than poll the file's lock, as other processes have to.
+        with self._write_lock, self.reading() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close those that nobody uses; the others are closed when they are given back."""
+        idle, self._idle = self._idle, []
+        if os.getpid() == self._process:
+            for connection in idle:
+                connection.close()
+        else:
+            _FORKED.append(idle)
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResultsDBError(
+                f"The folder of the results database {self.path} cannot be made: {error.strerror}. "
+                "Set LUME_HOME or LUME_RESULTS_DB__URL to a place where you may write."
+            ) from error
+        connection = sqlite3.connect(
+            self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            name = getattr(error, "sqlite_errorname", "")
+            remedy = next((text for code, text in _REMEDIES.items() if name.startswith(code)), "")
+            raise ResultsDBError(
+                f"The results database {self.path} failed: {error}. {remedy}".rstrip()
+            ) from error
+
+
+_FORKED: list[object] = []
+"""What a parent process opened, kept from being closed in its child: that would drop the locks of
+the child's own connections to the same file."""
+
+_REMEDIES = {
+    "SQLITE_FULL": "The disk is full: free some space and try again; nothing was stored.",
+    "SQLITE_BUSY": f"Another process has been writing for {BUSY_TIMEOUT_S:g} s: try again when it "
+    "is done.",
+    "SQLITE_NOTADB": "The file is not an SQLite database: move it away, or set LUME_HOME or "
+    "LUME_RESULTS_DB__URL to another place.",
+    "SQLITE_CORRUPT": "The file is damaged: restore it from a backup, or save what can be read "
+    "with `sqlite3 FILE .recover`.",
+    "SQLITE_READONLY": "It cannot be written: check the permissions of the file and its folder.",
+    "SQLITE_CANTOPEN": "Check that its folder exists and may be written to.",
+    "SQLITE_PERM": "Check the permissions of the file and its folder.",
+    "SQLITE_IOERR": "The disk refused: check its free space, its quota and its health.",
+}

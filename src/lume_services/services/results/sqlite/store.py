@@ -1,0 +1,326 @@
+"""``SQLiteResultsDB``: documents as rows of one table."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, Self
+
+from lume_services.errors import ConfigurationError, DuplicateResultError, ResultsDBError
+from lume_services.services.results.base import Document, Fields, Query, ResultsDB, Sort
+from lume_services.services.results.blobs import BlobFolder
+from lume_services.services.results.network import refuse_network_filesystem
+from lume_services.services.results.order import milliseconds
+from lume_services.services.results.selection import Selection
+from lume_services.services.results.settings import ResultsDBConfig
+from lume_services.services.results.sqlite.connections import BUSY_TIMEOUT_S, Connections
+from lume_services.services.results.sqlite.narrowing import TEXT_COLUMNS, narrow, ordering
+from lume_services.services.results.sqlite.rows import Decoder, encode
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["SQLiteResultsDB"]
+
+_APPLICATION_ID = 0x4C554D45  # "LUME"
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE results (
+    sequence INTEGER PRIMARY KEY,    -- insertion order
+    collection TEXT NOT NULL,
+    id TEXT NOT NULL,
+    unique_hash TEXT,
+    flow_id TEXT,
+    inputs_hash TEXT,
+    date_modified INTEGER,           -- milliseconds since 1970 UTC
+    document TEXT NOT NULL,          -- JSON, with _id and all of the above
+    raw BLOB                         -- what its tags refer to
+);
+CREATE INDEX results_collection ON results (collection);
+CREATE UNIQUE INDEX results_id ON results (collection, id);
+CREATE UNIQUE INDEX results_unique_hash ON results (collection, unique_hash);
+CREATE INDEX results_flow_id ON results (collection, flow_id);
+CREATE INDEX results_inputs_hash ON results (collection, inputs_hash);
+CREATE INDEX results_date_modified ON results (collection, date_modified);
+"""
+_SCHEMA += f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_VERSION}"
+_IDENTIFY = (
+    "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master) "
+    "FROM pragma_application_id, pragma_user_version"
+)
+"""One statement, so that nobody can come in between."""
+_INSERT = (
+    "INSERT INTO results (collection, id, unique_hash, flow_id, inputs_hash, date_modified, "
+    "document, raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_BLOB_REFERENCE = re.compile(r'"%blob":"([0-9a-f]{64})"')
+
+
+class SQLiteResultsDB(ResultsDB):
+    """Keeps documents in an SQLite file and blobs in a folder.
+
+    Safe with several threads and processes on one machine: the write-ahead log lets them read
+    while one writes, and a commit waits for the disk. When a call of ``insert_many`` fails,
+    nothing of it is stored.
+
+    Args:
+        path: The database's file; it and its folder are made when missing.
+        blobs: The folder of blobs, of this database alone; ``<stem>-blobs`` beside the file
+            when not given.
+        setting: Where the path comes from, for messages.
+
+    Raises:
+        ConfigurationError: The file would be on a network filesystem.
+        ResultsDBError: The file cannot be opened, or is not a results database of this version.
+    """
+
+    def __init__(
+        self, path: Path | str, blobs: Path | str | None = None, *, setting: str = "path"
+    ) -> None:
+        self.path = Path(path).expanduser().absolute()
+        refuse_network_filesystem(self.path, setting)
+        self.blobs = BlobFolder(
+            self.path.with_name(f"{self.path.stem}-blobs")
+            if blobs is None
+            else Path(blobs).expanduser().absolute()
+        )
+        self._connections = Connections(self.path, self._prepare)
+        with self._connections.reading():
+            pass  # so that what is wrong with the file is said here
+
+    @classmethod
+    def from_settings(cls, config: ResultsDBConfig | None, *, home: Path) -> Self:
+        """Make the store of ``LUME_RESULTS_DB__URL``, or of ``LUME_HOME`` when that is not set.
+
+        Args:
+            config: ``url`` is ``sqlite:///relative/path`` or ``sqlite:////absolute/path``; a
+                leading ``~`` is the user's home.
+            home: Holds ``results.db`` and ``blobs`` by default.
+
+        Raises:
+            ConfigurationError: The URL names no file, or one on a network filesystem.
+        """
+        if config is None or config.url is None:
+            return cls(home / "results.db", home / "blobs", setting="LUME_HOME")
+        variable = "LUME_RESULTS_DB__URL"
+        scheme, _, path = config.url.partition(":///")
+        if scheme != "sqlite" or not path or path.startswith((":", "?", "file:")) or "?" in path:
+            raise ConfigurationError(
+                f"{variable} has to be sqlite:///path/to/file (four slashes for an absolute path) "
+                "and have no options."
+            )
+        return cls(path, setting=variable)
+
+    # --- Documents -------------------------------------------------------------------------------
+
+    def insert_many(self, collection: str, documents: Iterable[Document]) -> list[str]:
+        """Store documents in one transaction; storing the same result again changes nothing."""
+        rows = [_row(collection, document) for document in documents]
+        with self._connections.writing() as connection:
+            return [self._insert(connection, row) for row in rows]
+
+    def scan(self, collection: str | None) -> Iterator[Document]:
+        """Every document of a collection, or of all, in insertion order, read one by one."""
+        if collection is None:
+            return self._documents("TRUE", [], "sequence")
+        return self._documents("collection = ?", [collection], "sequence")
+
+    def find(
+        self,
+        collection: str,
+        query: Query | None = None,
+        fields: Fields | None = None,
+        sort: Sort | None = None,
+        limit: int | None = None,
+        skip: int = 0,
+    ) -> Iterator[Document]:
+        """Documents that match a query, as ``ResultsDB.find`` says.
+
+        Only rows that may match are read: those with the right ``_id``, ``unique_hash``,
+        ``flow_id``, ``inputs_hash`` or ``date_modified`` by an index, and of the others those
+        whose numbers and text compare.
+        """
+        selection = Selection(query, fields, sort, limit, skip)
+        condition, parameters = narrow(query)
+        order = ordering(sort)
+        documents = self._documents(
+            f"collection = ? AND {condition}", [collection, *parameters], order or "sequence"
+        )
+        return selection.apply(documents, ordered=order is not None)
+
+    def count(self, collection: str, query: Query | None = None) -> int:
+        """How many documents match."""
+        if query:
+            return super().count(collection, query)
+        with self._connections.reading() as connection:
+            (count,) = connection.execute(
+                "SELECT count(*) FROM results WHERE collection = ?", [collection]
+            ).fetchone()
+        return int(count)
+
+    def collections(self) -> list[str]:
+        """Names of the collections that hold a document, sorted."""
+        with self._connections.reading() as connection:
+            rows = connection.execute("SELECT DISTINCT collection FROM results ORDER BY 1")
+            return [name for (name,) in rows]
+
+    def delete(self, collection: str, ids: Iterable[str]) -> int:
+        """Remove documents by id, in one transaction; how many there were."""
+        with self._connections.writing() as connection:
+            cursor = connection.executemany(
+                "DELETE FROM results WHERE collection = ? AND id = ?",
+                [(collection, name) for name in ids],
+            )
+        return max(cursor.rowcount, 0)
+
+    def close(self) -> None:
+        """Close the connections; the next use opens them again."""
+        self._connections.close()
+
+    # --- Blobs -----------------------------------------------------------------------------------
+
+    def put_blob(self, data: Buffer) -> str:
+        """Store bytes; their sha256 in lower-case hex."""
+        return self.blobs.put(data)
+
+    def get_blob(self, digest: str) -> bytearray:
+        """Read a blob."""
+        return self.blobs.get(digest)
+
+    def has_blob(self, digest: str) -> bool:
+        """Whether there is a blob of that digest."""
+        return self.blobs.has(digest)
+
+    def collect_orphans(self, older_than_s: float) -> tuple[int, int]:
+        """Delete blobs that no document refers to, and what killed writers left.
+
+        Args:
+            older_than_s: Spare what was stored, or stored again, in the last so many seconds. It
+                has to be more than anybody takes from storing a blob to storing its document.
+
+        Returns:
+            How many files were deleted, and their bytes.
+        """
+        count, size = self.blobs.discard_unfinished(older_than_s)
+        old = [blob for blob in self.blobs if blob.age_s >= older_than_s]
+        with self._connections.reading() as connection:
+            rows = connection.execute(
+                "SELECT document FROM results WHERE instr(document, '\"%blob\":')"
+            )
+            used = {digest for (text,) in rows for digest in _BLOB_REFERENCE.findall(text)}
+        for blob in old:
+            if blob.digest not in used and self.blobs.discard(blob.digest, older_than_s):
+                count, size = count + 1, size + blob.size
+        return count, size
+
+    # --- Rows ------------------------------------------------------------------------------------
+
+    def _documents(self, where: str, parameters: list[Any], order: str) -> Iterator[Document]:
+        # What is put into the SQL here are constants; values are bound.
+        decode = Decoder().decode
+        with self._connections.reading() as connection:
+            if order == "sequence":
+                select = f"SELECT document, raw FROM results WHERE {where} ORDER BY sequence"  # noqa: S608 - as said
+                with closing(connection.execute(select, parameters)) as rows:
+                    for text, raw in rows:
+                        yield decode(text, raw)
+                return
+            # Sort the keys alone, not whole documents, of which only the first may be wanted.
+            select = f"SELECT sequence FROM results WHERE {where} ORDER BY {order}"  # noqa: S608 - as said
+            with closing(connection.execute(select, parameters)) as places:
+                for place in places:
+                    row = connection.execute(
+                        "SELECT document, raw FROM results WHERE sequence = ?", place
+                    ).fetchone()
+                    if row is not None:  # and not deleted since
+                        yield decode(*row)
+
+    def _insert(self, connection: sqlite3.Connection, row: tuple[Any, ...]) -> str:
+        collection, name, unique_hash = row[:3]
+        try:
+            connection.execute(_INSERT, row)
+        except sqlite3.IntegrityError:
+            existing = connection.execute(
+                "SELECT id FROM results WHERE collection = ? AND unique_hash = ?",
+                [collection, unique_hash],
+            ).fetchone()
+            if existing is None:
+                raise DuplicateResultError(
+                    f"_id {name!r} is taken by another document in {collection!r}."
+                ) from None
+            return str(existing[0])
+        return str(name)
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Make the table in a new file; refuse a file that holds something else."""
+        identity, version, tables = connection.execute(_IDENTIFY).fetchone()
+        if identity != _APPLICATION_ID and not tables:
+            self._create(connection)
+            identity, version, _ = connection.execute(_IDENTIFY).fetchone()
+        if identity != _APPLICATION_ID:
+            raise ResultsDBError(
+                f"{self.path} is an SQLite database, but not one of results: set LUME_HOME or "
+                "LUME_RESULTS_DB__URL to another place."
+            )
+        if version != _VERSION:
+            raise ResultsDBError(
+                f"{self.path} was written by a newer version of LUME-services (format {version}, "
+                f"this version reads {_VERSION}): upgrade lume-services."
+            )
+
+    def _create(self, connection: sqlite3.Connection) -> None:
+        mode = _set_write_ahead_log(connection)
+        if mode != "wal":
+            raise ConfigurationError(
+                f"{self.path}: SQLite cannot keep a write-ahead log there ({mode!r}). Set "
+                "LUME_HOME to a folder on a local disk."
+            )
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Another process may have come first.
+            if not connection.execute(_IDENTIFY).fetchone()[2]:
+                for statement in _SCHEMA.split(";"):
+                    connection.execute(statement)
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+
+def _set_write_ahead_log(connection: sqlite3.Connection) -> str:
+    """Switch the log on; unlike everything else, SQLite does not wait for others with this."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _row(collection: str, document: Document) -> tuple[Any, ...]:
+    """The values of ``_INSERT``."""
+    name = document.get("_id")
+    if name is None:
+        # Ids that grow with time keep their index compact, as MongoDB's do.
+        name = f"{time.time_ns() // 1_000_000:012x}{token_hex(10)}"
+    stored = {"_id": name, **document}
+    stored["_id"] = name
+    texts = [stored.get(key) for key in TEXT_COLUMNS]
+    moment = stored.get("date_modified")
+    for key, value in zip(TEXT_COLUMNS, texts, strict=True):
+        if value is not None and not isinstance(value, str):
+            raise ResultsDBError(f"{key} has to be text, not {type(value).__name__}: {value!r}.")
+    if moment is not None and not isinstance(moment, datetime):
+        raise ResultsDBError(
+            f"date_modified has to be a datetime, not {type(moment).__name__}: {moment!r}."
+        )
+    text, raw = encode(stored)
+    return (collection, *texts, None if moment is None else milliseconds(moment), text, raw)

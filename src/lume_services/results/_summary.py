@@ -10,12 +10,13 @@ _LENGTH = 60
 
 
 def summary(value: Any) -> str:
-    """A value in at most some 60 characters: numbers and short text as they are, arrays and the
-    like by type and shape.
+    """A value in some 60 characters at most.
+
+    Numbers and short text are shown as they are, arrays and the like by type and shape.
 
     Args:
         value: A value, or the document of one.
-    """  # noqa: D205  (one sentence)
+    """
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, str):

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    PrivateAttr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from lume_services.context import context
 from lume_services.errors import AmbiguousError, ResultNotFoundError, SerializationError
-from lume_services.results._fields import Milliseconds, now
-from lume_services.results._lazy import LazyDict, stored_values
+from lume_services.results._classes import class_named, type_string
+from lume_services.results._fields import ErrorRecord, Milliseconds, Values, now
+from lume_services.results._lazy import stored_values
 from lume_services.results.provenance import Provenance
 from lume_services.serialization import (
     GetBlob,
@@ -35,20 +26,6 @@ if TYPE_CHECKING:
     from lume_services.services.results import ResultsDBService
 
 __all__ = ["Result", "get_result_from_string"]
-
-_ERROR = {"type", "message", "traceback"}
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    if isinstance(value, LazyDict):
-        return value
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise ValueError("a mapping of names to values is needed")
-
-
-# Neither looked through nor copied by pydantic: a value may be large, and may not be there yet.
-_Values = Annotated[dict[str, Any], PlainValidator(_mapping), PlainSerializer(dict)]
 
 
 class Result(BaseModel):
@@ -77,15 +54,15 @@ class Result(BaseModel):
     """Project, and collection of the results database."""
     flow_id: str | None = None
     """Identifies model, version, project and flow, the same on every database and backend."""
-    inputs: _Values
+    inputs: Values
     """What the model was given, by name."""
-    outputs: _Values = Field(default_factory=dict)
+    outputs: Values = Field(default_factory=dict)
     """What came out, by name. Of a stored result, large values are read on first access."""
     date_modified: Milliseconds = Field(default_factory=now)
     """When it was computed: UTC, in milliseconds."""
     status: Literal["success", "failed"] = "success"
     """Whether the model ran to its end."""
-    error: dict[str, str] | None = None
+    error: ErrorRecord | None = None
     """Of a failed result: ``type``, ``message`` and ``traceback`` of the exception."""
     flow_run_id: str | None = None
     """The run that it was computed in."""
@@ -116,8 +93,6 @@ class Result(BaseModel):
     def _error_fits_status(self) -> Self:
         if (self.status == "failed") != (self.error is not None):
             raise ValueError("a failed result has an error, and no other has one")
-        if self.error is not None and self.error.keys() != _ERROR:
-            raise ValueError(f"an error is a dict of {', '.join(sorted(_ERROR))}")
         return self
 
     @property
@@ -128,7 +103,7 @@ class Result(BaseModel):
     @property
     def result_type_string(self) -> str:
         """The class that it is loaded as, ``module:Class``."""
-        return _type_string(type(self))
+        return type_string(type(self))
 
     @property
     def inputs_hash(self) -> str:
@@ -187,9 +162,12 @@ class Result(BaseModel):
         return self._id
 
     def unique_rep(self) -> dict[str, Any]:
-        """The least from which it can be loaded: ``result_type_string``, and ``query`` for
-        :meth:`load_from_query`.
-        """  # noqa: D205  (one sentence)
+        """The least that it can be loaded from again.
+
+        Returns:
+            ``result_type_string``, for :func:`get_result_from_string`, and ``query``, for
+            :meth:`load_from_query`; text only.
+        """
         query = {"project_name": self.project_name, "unique_hash": self.unique_hash}
         return {"result_type_string": self.result_type_string, "query": query}
 
@@ -302,31 +280,7 @@ def get_result_from_string(result_type_string: Any) -> type[Result]:
         SerializationError: There is no such class, or it is not a subclass of ``Result``.
         AmbiguousError: The bare name is that of several classes.
     """
-    if not isinstance(result_type_string, str) or not result_type_string:
-        raise SerializationError(f"{result_type_string!r:.200} is not the name of a result class.")
-    known = {_type_string(kind): kind for kind in _classes(Result)}
-    if result_type_string in known:
-        return known[result_type_string]
-    module, _, name = result_type_string.rpartition(":")
-    if not module:
-        named = {full: kind for full, kind in known.items() if kind.__name__ == name}
-        if len(named) > 1:
-            raise AmbiguousError(f"{name!r} is one of {', '.join(sorted(named))}: give it in full.")
-        if named:
-            return next(iter(named.values()))
-    try:
-        found: Any = import_module(module or "lume_services.results")
-        for part in name.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # A module may raise anything while it is imported.
-        raise SerializationError(
-            f"The result class {result_type_string!r:.200} is not known here "
-            f"({type(error).__name__}: {error}). Install or import what defines it; what a "
-            "notebook or script defines is known to that process only."
-        ) from error
-    if not isinstance(found, type) or not issubclass(found, Result):
-        raise SerializationError(f"{result_type_string!r:.200} is not a subclass of Result.")
-    return found
+    return class_named(result_type_string, Result)
 
 
 def _field_values(
@@ -341,15 +295,3 @@ def _field_values(
         elif name not in _AS_IS:
             values[name] = decode(value, get_blob)
     return values
-
-
-def _classes(kind: type[Result]) -> list[type[Result]]:
-    """A class and those below it, the latest definition last."""
-    return [kind, *(found for below in kind.__subclasses__() for found in _classes(below))]
-
-
-def _type_string(kind: type[Result]) -> str:
-    # The classes of this package go by their public path, so that results outlive its inner layout.
-    module, _, _ = kind.__module__.partition(".results.")
-    public = "lume_services.results" if module == "lume_services" else kind.__module__
-    return f"{public}:{kind.__qualname__}"

@@ -18,7 +18,7 @@ import pytest
 from lume_services.cli import main
 from lume_services.config import configure
 from lume_services.models import Model
-from tests.models import physics
+from tests.models import functions, physics
 
 
 @dataclass
@@ -121,7 +121,7 @@ def test_a_run_prints_and_records_its_result(run: Run, quadrupole: Model) -> Non
 def test_a_failing_model_is_exit_code_1_without_a_traceback(run: Run) -> None:
     configure()
     model = Model.create_model(description="limited")
-    model.register(physics.fails_above_one, version="1.0")
+    model.register(functions.fails_above_one, version="1.0")
     done = run("run", "limited", "-p", "x=2")
     assert done.code == 1
     assert "no solution at x = 2" in done.err
@@ -181,7 +181,7 @@ def test_results_are_plotted(run: Run, scanned: Model, tmp_path: Path) -> None:
 def test_blobs_without_a_result_are_collected(run: Run, lume_home: Path) -> None:
     configure()
     model = Model.create_model(description="screen")
-    model.register(physics.screen, version="1.0")
+    model.register(functions.screen, version="1.0")
     result = model.evaluate({"x": 1})
     from lume_services.config import context
 

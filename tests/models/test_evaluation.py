@@ -9,7 +9,7 @@ import pytest
 
 from lume_services.errors import InvalidInputError, ModelLoadError
 from lume_services.models.evaluation import Evaluator, entry_point_of, load_entry_point
-from tests.models import physics
+from tests.models import functions, physics
 
 
 def test_a_lume_model_is_reset_set_and_read() -> None:
@@ -53,7 +53,7 @@ def test_an_object_with_evaluate_and_lists_of_variables() -> None:
 
 
 def test_a_function_takes_what_it_is_given() -> None:
-    evaluator = Evaluator(physics.thin_lens)
+    evaluator = Evaluator(functions.thin_lens)
     assert evaluator(evaluator.check({"f": 2.0, "x": 1.0}))["xp"] == -0.5
 
 
@@ -102,7 +102,7 @@ def test_a_model_that_returns_no_dictionary_is_told_so() -> None:
     ("model", "expected"),
     [
         (physics.Quadrupole, "tests.models.physics:Quadrupole"),
-        (physics.thin_lens, "tests.models.physics:thin_lens"),
+        (functions.thin_lens, "tests.models.functions:thin_lens"),
         (physics.LINAC, "tests.models.physics:LINAC"),
         (physics.Quadrupole(), None),
         (lambda inputs: inputs, None),

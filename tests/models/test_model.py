@@ -25,7 +25,7 @@ from lume_services.errors import (
 )
 from lume_services.models import Model
 from lume_services.results import Result
-from tests.models import physics
+from tests.models import functions
 
 
 def test_creating_a_model_twice_finds_the_first() -> None:
@@ -101,7 +101,7 @@ def test_a_wrong_input_is_refused_and_nothing_recorded(quadrupole: Model) -> Non
 
 def test_a_failure_is_recorded_and_the_exception_arrives_unchanged() -> None:
     model = Model.create_model(description="limited")
-    model.register(physics.fails_above_one, version="1.0")
+    model.register(functions.fails_above_one, version="1.0")
     with pytest.raises(RuntimeError, match="no solution at x = 2") as caught:
         model.evaluate({"x": 2.0})
     assert "fails_above_one" in "".join(traceback.format_tb(caught.value.__traceback__))
@@ -116,7 +116,7 @@ def test_a_failure_is_recorded_and_the_exception_arrives_unchanged() -> None:
 
 def test_every_failure_is_kept() -> None:
     model = Model.create_model(description="limited")
-    model.register(physics.fails_above_one, version="1.0")
+    model.register(functions.fails_above_one, version="1.0")
     for _ in range(2):
         with pytest.raises(RuntimeError):
             model.evaluate({"x": 2.0})
@@ -145,8 +145,8 @@ def test_what_was_defined_in_another_process_says_what_to_do() -> None:
 
 def test_the_live_version_is_the_one_in_use() -> None:
     model = Model.create_model(description="versions")
-    model.register(physics.thin_lens, version="1.0")
-    model.register(physics.thin_lens, version="2.0", is_live=False)
+    model.register(functions.thin_lens, version="1.0")
+    model.register(functions.thin_lens, version="2.0", is_live=False)
     assert Model.find("versions").deployment.version == "1.0"
     fresh = Model.find("versions")
     assert fresh.load_deployment(version="2.0").version == "2.0"
@@ -157,7 +157,7 @@ def test_the_live_version_is_the_one_in_use() -> None:
 def test_without_a_live_version_the_latest_is_in_use() -> None:
     model = Model.create_model(description="versions")
     for version in ("1.10", "1.9"):
-        model.register(physics.thin_lens, version=version, is_live=False)
+        model.register(functions.thin_lens, version=version, is_live=False)
     assert Model.find("versions").deployment.version == "1.10"
 
 
@@ -170,14 +170,14 @@ def test_a_model_without_deployments_says_so() -> None:
 
 def test_a_version_that_is_something_else_already_is_refused(quadrupole: Model) -> None:
     with pytest.raises(ModelDBError, match=r"1\.0\.0"):
-        quadrupole.register(physics.thin_lens, version="1.0.0")
+        quadrupole.register(functions.thin_lens, version="1.0.0")
     assert quadrupole.deployment.entry_point == "tests.models.physics:Quadrupole"
 
 
 def test_results_belong_to_a_version_unless_all_are_wanted() -> None:
     model = Model.create_model(description="versions")
     for version in ("1.0", "2.0"):
-        model.register(physics.thin_lens, version=version)
+        model.register(functions.thin_lens, version=version)
         model.evaluate({"f": 2.0})
     assert [result.version for result in model.get_results()] == ["2.0"]
     everything = model.get_results(all_deployments=True, sort=[("version", 1)])
@@ -220,7 +220,7 @@ def test_results_go_to_the_store_that_is_configured(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/group.db"
     configure(LUMEServicesSettings(results_db={"url": url}))
     model = Model.create_model(description="elsewhere")
-    model.register(physics.thin_lens, version="1.0")
+    model.register(functions.thin_lens, version="1.0")
     model.evaluate({"f": 1.0})
     assert (tmp_path / "group.db").exists()
     assert len(model.get_results()) == 1
@@ -233,7 +233,7 @@ def test_flow_ids_do_not_depend_on_the_database(tmp_path: Path) -> None:
         if home == "two":
             Model.create_model(description="something else first")
         model = Model.create_model(description="same", laboratory="SLAC")
-        model.register(physics.thin_lens, version="1.0")
+        model.register(functions.thin_lens, version="1.0")
         ids.append((model.flow.flow_id, model.model_id))
     assert ids[0][0] == ids[1][0]
     assert ids[0][1] != ids[1][1]
@@ -261,7 +261,7 @@ def test_a_run_is_a_handle(quadrupole: Model) -> None:
 
 def test_an_array_output_of_any_size_comes_back(lume_home: Path) -> None:
     model = Model.create_model(description="screen")
-    model.register(physics.screen, version="1.0")
+    model.register(functions.screen, version="1.0")
     result = model.evaluate({"x": 1})
     (found,) = Model.find("screen").get_results()
     assert np.array_equal(found.outputs["image"], result.outputs["image"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from lume_services.errors import InvalidInputError, LUMEServicesWarning
 from lume_services.models import Model, grid
-from tests.models import physics
+from tests.models import functions, physics
 
 
 def registered(obj: Any, description: str = "swept") -> Model:
@@ -32,22 +33,23 @@ def test_a_grid_is_every_combination_the_last_fastest() -> None:
 
 
 def test_points_are_evaluated_in_worker_processes_and_come_back_in_order() -> None:
-    model = registered(physics.Quadrupole)
-    strengths = np.linspace(0.5, 5.0, 12)
-    table = model.sweep(grid(**{"QUAD:K1": strengths}), max_workers=2)
-    assert list(table["inputs.QUAD:K1"]) == list(strengths)
-    assert np.allclose(table["outputs.trace"], 2 * np.cos(np.sqrt(strengths) * 0.5))
-    assert list(table["status"]) == ["success"] * 12
-    assert len(model.get_results()) == 12
-
-
-def test_both_workers_take_part() -> None:
-    table = registered(physics.where).sweep(grid(x=range(40)), max_workers=2)
+    model = registered(functions.where)
+    table = model.sweep(grid(x=range(40)), max_workers=2)
+    assert list(table["inputs.x"]) == list(range(40))
+    assert list(table["status"]) == ["success"] * 40
+    assert set(table["outputs.pid"]).isdisjoint({os.getpid()})
     assert table["outputs.pid"].nunique() == 2
+    assert len(model.get_results()) == 40
+
+
+def test_a_lume_model_is_made_in_each_worker() -> None:
+    strengths = np.linspace(0.5, 5.0, 4)
+    table = registered(physics.Quadrupole).sweep(grid(**{"QUAD:K1": strengths}), max_workers=1)
+    assert np.allclose(table["outputs.trace"], 2 * np.cos(np.sqrt(strengths) * 0.5))
 
 
 def test_a_failed_point_is_recorded_and_the_others_go_on() -> None:
-    model = registered(physics.fails_above_one)
+    model = registered(functions.fails_above_one)
     table = model.sweep(grid(x=[0.0, 2.0, 1.0]), max_workers=1)
     assert list(table["status"]) == ["success", "failed", "success"]
     (failed,) = model.get_results({"status": "failed"})
@@ -58,7 +60,7 @@ def test_a_failed_point_is_recorded_and_the_others_go_on() -> None:
 
 @pytest.mark.slow
 def test_a_point_that_kills_its_process_is_a_failed_point() -> None:
-    model = registered(physics.dies_at_two)
+    model = registered(functions.dies_at_two)
     table = model.sweep(grid(x=range(6)), max_workers=2)
     assert list(table["status"]) == ["success", "success", "failed", *["success"] * 3]
     (failed,) = model.get_results({"status": "failed"})
@@ -67,12 +69,12 @@ def test_a_point_that_kills_its_process_is_a_failed_point() -> None:
 
 
 def test_outputs_that_cannot_be_sent_between_processes_are_a_failure_of_the_point() -> None:
-    table = registered(physics.cannot_be_sent).sweep(grid(x=[1, 2]), max_workers=1)
+    table = registered(functions.cannot_be_sent).sweep(grid(x=[1, 2]), max_workers=1)
     assert list(table["status"]) == ["failed", "failed"]
 
 
 def test_what_succeeded_is_not_run_again() -> None:
-    model = registered(physics.fails_above_one)
+    model = registered(functions.fails_above_one)
     first = model.sweep(grid(x=[0.0, 1.0, 2.0]), max_workers=0)
     second = model.sweep(grid(x=[0.0, 1.0, 2.0, 0.5]), max_workers=0)
     assert list(second["status"]) == ["success", "success", "failed", "success"]
@@ -132,10 +134,10 @@ def test_a_script_without_a_guard_can_sweep(
     script.write_text(
         "from lume_services.config import configure\n"
         "from lume_services.models import Model, grid\n"
-        "from tests.models import physics\n"
+        "from tests.models import functions\n"
         "configure()\n"
         "model = Model.create_model(description='script')\n"
-        "model.register(physics.where, version='1.0')\n"
+        "model.register(functions.where, version='1.0')\n"
         "print(len(model.sweep(grid(x=range(4)), max_workers=2)))\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
@@ -166,7 +168,7 @@ def test_an_interrupted_sweep_keeps_what_it_has_and_goes_on() -> None:
 
 
 def test_large_outputs_of_workers_are_recorded() -> None:
-    model = registered(physics.screen)
+    model = registered(functions.screen)
     table = model.sweep(grid(x=[1, 2, 3]), max_workers=2)
     for number, image in zip([1, 2, 3], table["outputs.image"], strict=True):
         assert np.array_equal(image, np.random.default_rng(number).random((512, 512)))

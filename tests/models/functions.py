@@ -1,0 +1,43 @@
+"""Models that are plain functions, in a module that imports quickly in worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+import numpy as np
+
+
+def thin_lens(inputs: dict[str, Any]) -> dict[str, Any]:
+    """A drift after a thin lens, as a plain function."""
+    f, x, xp = inputs["f"], inputs.get("x", 1e-3), inputs.get("xp", 0.0)
+    return {"x": x + (xp - x / f), "xp": xp - x / f}
+
+
+def fails_above_one(inputs: dict[str, Any]) -> dict[str, Any]:
+    if inputs["x"] > 1:
+        raise RuntimeError(f"no solution at x = {inputs['x']}")
+    return {"y": inputs["x"]}
+
+
+def dies_at_two(inputs: dict[str, Any]) -> dict[str, Any]:
+    if inputs["x"] == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"y": inputs["x"]}
+
+
+def cannot_be_sent(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {"y": inputs["x"], "function": lambda: None}
+
+
+def where(inputs: dict[str, Any]) -> dict[str, Any]:
+    time.sleep(0.02)
+    return {"pid": os.getpid()}
+
+
+def screen(inputs: dict[str, Any]) -> dict[str, Any]:
+    """A screen image of 2 MB."""
+    rng = np.random.default_rng(int(inputs["x"]))
+    return {"image": rng.random((512, 512)), "total": inputs["x"]}

@@ -1,6 +1,6 @@
 """Results: what a model was given and what came out, recorded so that it can be found again.
 
->>> from lume_services.results import Result
+>>> from lume_services.results import Result, field
 >>> result = Result(inputs={"QUAD:K1": 0.5}, outputs={"tune": 0.31})
 >>> result.insert()                                                        # doctest: +SKIP
 >>> Result.load_from_query({field("inputs", "QUAD:K1"): 0.5})              # doctest: +SKIP

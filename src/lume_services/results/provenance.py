@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from types import MethodType
 from typing import Any
 from weakref import WeakValueDictionary
@@ -167,7 +168,7 @@ def _installed_packages() -> bytes:
     versions: dict[str, str] = {}
     for folder in sys.path:
         try:
-            names = sorted(os.listdir(folder or "."))  # noqa: PTH208  (an entry may be anything)
+            names = sorted(path.name for path in Path(folder or ".").iterdir())
         except OSError:
             continue
         for match in filter(None, map(_INSTALLED.fullmatch, names)):

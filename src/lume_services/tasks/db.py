@@ -1,0 +1,90 @@
+"""Tasks that store and load results through the results service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prefect import runtime
+
+from lume_services.errors import InvalidInputError
+from lume_services.results import Provenance, Result, get_result_from_string
+from lume_services.services.results import ResultsDBService
+from lume_services.tasks._made import MadeTask
+
+__all__ = ["LoadDBResult", "SaveDBResult", "load_db_result", "save_db_result"]
+
+
+def _save_db_result(
+    result: Result, results_db_service: ResultsDBService | None = None
+) -> dict[str, Any]:
+    """Store a result; storing the same one again changes nothing.
+
+    A result that does not say so itself is stored with the flow run that it was computed in, and
+    with the provenance of this process.
+
+    Args:
+        result: The result.
+        results_db_service: The results service; that of the context when not given.
+
+    Returns:
+        What finds the result again, `Result.unique_rep`: it can be written as JSON.
+    """
+    unsaid: dict[str, Any] = {}
+    if result.flow_run_id is None:
+        unsaid["flow_run_id"] = runtime.flow_run.id
+    if result.provenance is None:
+        unsaid["provenance"] = Provenance.collect()
+    result = result.model_copy(update=unsaid)
+    result.insert(service=results_db_service)
+    return result.unique_rep()
+
+
+def _load_db_result(
+    result_rep: Mapping[str, Any],
+    attribute_index: Sequence[str | int] | None = None,
+    results_db_service: ResultsDBService | None = None,
+) -> Any:
+    """Load a stored result, or a value in it.
+
+    Args:
+        result_rep: What finds the result, as `save_db_result` returns it.
+        attribute_index: Where in the result the value is: the field, then keys and indices.
+            ``["outputs", "sigma_x"]`` is ``result.outputs["sigma_x"]``.
+        results_db_service: The results service; that of the context when not given.
+
+    Returns:
+        The value; the whole `Result` without ``attribute_index``.
+
+    Raises:
+        ResultNotFoundError: No stored result is meant.
+        InvalidInputError: The result has no such value.
+    """
+    result_type = get_result_from_string(result_rep["result_type_string"])
+    value: Any = result_type.load_from_query(result_rep["query"], service=results_db_service)
+    for place, step in enumerate(attribute_index or ()):
+        try:
+            value = getattr(value, str(step)) if place == 0 else value[step]
+        except (AttributeError, LookupError, TypeError) as error:
+            path = ".".join(str(one) for one in (attribute_index or ())[: place + 1])
+            raise InvalidInputError(f"The stored result has no {path!r}.") from error
+    return value
+
+
+class SaveDBResult(MadeTask):
+    """A task that stores a result; called as `save_db_result`."""
+
+    function = staticmethod(_save_db_result)
+
+
+class LoadDBResult(MadeTask):
+    """A task that loads a stored result; called as `load_db_result`."""
+
+    function = staticmethod(_load_db_result)
+
+
+save_db_result = SaveDBResult()
+"""Store a result and return what finds it again."""
+
+load_db_result = LoadDBResult()
+"""Load a stored result, or a value in it, given what finds it."""

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from dependency_injector import containers, providers
 
 from lume_services import plugins
-from lume_services.context import context
+from lume_services.context import Closable, context
+
+if TYPE_CHECKING:
+    from lume_services.services.files import FileService
+    from lume_services.services.files.filesystems import Filesystem
+    from lume_services.services.models import ModelDBService
+    from lume_services.services.models.db import ModelDB
+    from lume_services.services.results import ResultsDB, ResultsDBService
+    from lume_services.services.scheduling import SchedulingService
+    from lume_services.services.scheduling.backends import Backend
 
 __all__ = ["Context"]
 
+T = TypeVar("T", bound=Closable)
 
-def _closed_with_context(make: Callable[[], Any]) -> Callable[[], Any]:
-    def made() -> Any:
+
+def _closed_with_context(make: Callable[[], T]) -> Callable[[], T]:
+    def made() -> T:
         store = make()
         context.close_at_end(store)
         return store
@@ -22,7 +33,7 @@ def _closed_with_context(make: Callable[[], Any]) -> Callable[[], Any]:
     return made
 
 
-def _model_db() -> Any:
+def _model_db() -> ModelDB:
     from lume_services.services.models.db import ModelDB, ModelDBConfig
 
     settings = context.settings
@@ -31,49 +42,51 @@ def _model_db() -> Any:
     return ModelDB(ModelDBConfig(url=f"sqlite:///{settings.home / 'models.db'}"))
 
 
-def _model_db_service(model_db: Any) -> Any:
+def _model_db_service(model_db: ModelDB) -> ModelDBService:
     from lume_services.services.models import ModelDBService
 
     return ModelDBService(model_db)
 
 
-def _results_db() -> Any:
+def _results_db() -> ResultsDB:
     settings = context.settings
     store = plugins.load(
         plugins.RESULTS_DBS, settings.results_store, variable="LUME_RESULTS_DB__URL"
     )
-    return store.from_settings(settings.results_db, home=settings.home)
+    made: ResultsDB = store.from_settings(settings.results_db, home=settings.home)
+    return made
 
 
-def _results_db_service(results_db: Any) -> Any:
+def _results_db_service(results_db: ResultsDB) -> ResultsDBService:
     from lume_services.services.results import ResultsDBService
 
     return ResultsDBService(results_db)
 
 
-def _filesystems() -> list[Any]:
+def _filesystems() -> list[Filesystem]:
     from lume_services.services.files.filesystems import LocalFilesystem, MountedFilesystem
 
     settings = context.settings
-    filesystems: list[Any] = [LocalFilesystem()]
+    filesystems: list[Filesystem] = [LocalFilesystem()]
     if settings.mounted_filesystem is not None:
         filesystems.append(MountedFilesystem.from_settings(settings.mounted_filesystem))
     return filesystems
 
 
-def _file_service(filesystems: list[Any]) -> Any:
+def _file_service(filesystems: list[Filesystem]) -> FileService:
     from lume_services.services.files import FileService
 
     return FileService(filesystems)
 
 
-def _backend() -> Any:
+def _backend() -> Backend:
     settings = context.settings
     backend = plugins.load(plugins.BACKENDS, settings.backend, variable="LUME_BACKEND")
-    return backend.from_settings(settings)
+    made: Backend = backend.from_settings(settings)
+    return made
 
 
-def _scheduling_service(backend: Any) -> Any:
+def _scheduling_service(backend: Backend) -> SchedulingService:
     from lume_services.services.scheduling import SchedulingService
 
     return SchedulingService(backend)

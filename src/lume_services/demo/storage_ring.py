@@ -47,7 +47,7 @@ class StorageRing(LUMEModel):
     @property
     def supported_variables(self) -> dict[str, Variable]:
         """Seven quadrupole strengths in, optics out."""
-        strengths = [
+        strengths: list[Variable] = [
             ScalarVariable(
                 name=family,
                 description=f"Normalised gradient of the {family} quadrupoles",
@@ -57,7 +57,7 @@ class StorageRing(LUMEModel):
             )
             for family, k1 in self._nominal.items()
         ]
-        numbers = [
+        numbers: list[Variable] = [
             ScalarVariable(name=name, description=text, read_only=True)
             for name, text in (
                 ("tune_x", "Fractional horizontal tune of the cell"),
@@ -66,7 +66,7 @@ class StorageRing(LUMEModel):
                 ("chromaticity_y", "Vertical chromaticity of the cell"),
             )
         ]
-        curves = [
+        curves: list[Variable] = [
             NDVariable(
                 name=name,
                 description=text,

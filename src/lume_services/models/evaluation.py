@@ -174,7 +174,7 @@ def _variables(model: Any) -> dict[str, Any]:
         return dict(supported)
     variables: dict[str, Any] = {}
     for attribute, read_only in (("input_variables", False), ("output_variables", True)):
-        declared: Iterable[Any] | Mapping[str, Any] = getattr(model, attribute, None) or ()
+        declared: Any = getattr(model, attribute, None) or ()
         for variable in declared.values() if isinstance(declared, Mapping) else declared:
             variables[variable.name] = variable.model_copy(update={"read_only": read_only})
     return variables

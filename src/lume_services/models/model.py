@@ -476,7 +476,8 @@ class Model:
         found: list[dict[str, Any]] = []
         for project_name in dict.fromkeys(flow.project_name for flow in flows):
             flow_ids = [flow.flow_id for flow in flows if flow.project_name == project_name]
-            both = {"$and": [{"flow_id": {"$in": flow_ids}}, wanted]}
+            ours = {"flow_id": flow_ids[0] if len(flow_ids) == 1 else {"$in": flow_ids}}
+            both = {"$and": [ours, wanted]} if wanted else ours
             found += results_db.find(project_name, both, sort=stored, limit=limit)
         return found[:limit]
 

@@ -49,7 +49,34 @@ def command_page() -> str:
     return done.stdout
 
 
-PAGES = {"configuration.md": configuration_page, "commands.md": command_page}
+def reference_page() -> str:
+    """One entry for each public module; mkdocstrings fills in what the docstrings say."""
+    parts = ["# Python reference\n"]
+    for module in PUBLIC:
+        parts.append(f"## {module}\n\n::: {module}\n    options:\n      heading_level: 3\n")
+    return "\n".join(parts)
+
+
+PUBLIC = (
+    "lume_services.config",
+    "lume_services.models",
+    "lume_services.results",
+    "lume_services.files",
+    "lume_services.flows",
+    "lume_services.tasks",
+    "lume_services.services.results",
+    "lume_services.services.models",
+    "lume_services.services.files",
+    "lume_services.services.scheduling",
+    "lume_services.testing",
+    "lume_services.errors",
+)
+
+PAGES = {
+    "configuration.md": configuration_page,
+    "commands.md": command_page,
+    "reference.md": reference_page,
+}
 
 if __name__ == "__main__":
     for name, make in PAGES.items():

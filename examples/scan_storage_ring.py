@@ -1,0 +1,1 @@
+../src/lume_services/demo/scan.py

@@ -120,9 +120,10 @@ def _to_arrow(frame: pd.DataFrame, path: str) -> bytes:
     import pandas as pd
     import pyarrow as pa
 
-    if pd.api.types.infer_dtype(frame.columns).startswith("mixed"):
+    labels = frame.columns
+    if labels.nlevels == 1 and pd.api.types.infer_dtype(labels).startswith("mixed"):
         raise SerializationError(
-            f"{path or '/'}: the columns {list(frame.columns)!r} have names of several types, "
+            f"{path or '/'}: the columns {list(labels)!r} have names of several types, "
             "which would come back as strings. Rename them."
         )
     try:
@@ -139,6 +140,7 @@ def _from_arrow(data: np.ndarray[Any, Any]) -> pd.DataFrame:
     import pyarrow as pa
 
     table = pa.ipc.open_stream(pa.py_buffer(data)).read_all()
+    table.validate(full=True)
     frame: pd.DataFrame = table.to_pandas()
     for position, column in enumerate(table.schema.pandas_metadata["columns"][: frame.shape[1]]):
         # pandas makes a text column of its own of what was a column of objects.

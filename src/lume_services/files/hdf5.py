@@ -12,6 +12,8 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lume_services.errors import SerializationError
 from lume_services.files import _hdf5_tree as tree
 
@@ -29,56 +31,94 @@ class HDF5Serializer:
 
         Raises:
             SerializationError: It is, or holds, something else; the message says where.
+            OSError: The file cannot be written.
         """
         import h5py
 
         if _is_lume_object(value):
             _write_lume_object(filename, value)
             return
-        with h5py.File(filename, "w", track_order=True) as h5:
-            if tree.is_particle_group(value):
-                tree.write_particles(h5, value)
-            elif tree.is_group(value):
-                tree.write(h5, value)
-            else:
-                raise SerializationError(
-                    f"An HDF5 file holds a dict, DataFrame, Series, ParticleGroup or lume-base "
-                    f"object, not a {type(value).__name__}. Put it into a dict, under a name."
-                )
+        try:
+            with h5py.File(filename, "w", track_order=True) as h5:
+                if tree.is_particle_group(value):
+                    tree.write_particles(h5, value)
+                elif tree.is_group(value):
+                    tree.write(h5, value)
+                else:
+                    raise SerializationError(
+                        f"An HDF5 file holds a dict, DataFrame, Series, ParticleGroup or lume-base "
+                        f"object, not a {type(value).__name__}. Put it into a dict, under a name."
+                    )
+        except RecursionError as error:
+            raise SerializationError("The value contains itself, or is nested too deep.") from error
+        except RuntimeError as error:
+            # So h5py reports that the disk is full.
+            raise OSError(str(error)) from error
 
     def deserialize(self, filename: str) -> Any:
         """Read back what was written, or the datasets of any other HDF5 file as a dict.
 
         Raises:
-            SerializationError: It cannot be read back here, or refers to other files.
+            SerializationError: It cannot be read back here, is damaged, or refers to other files.
+            OSError: It is not an HDF5 file.
         """
         import h5py
 
         with h5py.File(filename, "r") as h5:
-            _refuse_references(h5)
-            if "object" in h5.attrs and "_version" in h5.attrs:
-                kind = _lume_class(str(h5.attrs["object"]))
-            elif _is_openpmd_particles(h5):
-                return tree.read_particles(h5)
-            else:
-                return tree.read(h5)
+            try:
+                _refuse_what_is_not_data(h5)
+                if "object" in h5.attrs and "_version" in h5.attrs:
+                    kind = _lume_class(str(h5.attrs["object"]))
+                elif _is_openpmd_particles(h5):
+                    return tree.read_particles(h5)
+                else:
+                    return tree.read(h5)
+            except SerializationError:
+                raise
+            except Exception as error:  # of every kind, when the file is damaged
+                raise SerializationError(
+                    f"The HDF5 file cannot be read: {type(error).__name__}: {error}."
+                ) from error
         return _read_lume_object(filename, kind)
 
 
-def _refuse_references(h5: h5py.File) -> None:
-    """Refuse files whose contents are in other files: those may be outside the filesystem."""
+def _refuse_what_is_not_data(h5: h5py.File) -> None:
+    """Refuse files that make reading them do more than read them.
+
+    Parts may be kept in other files, which need not be on this filesystem. And a type may tell
+    h5py to take bytes of the file for the addresses of Python objects.
+
+    Raises:
+        SerializationError: There is such a part.
+    """
     import h5py
 
-    def check_link(name: str, link: object) -> None:
-        if isinstance(link, h5py.ExternalLink):
-            raise SerializationError(f"{name!r} is stored in another file, which is not read.")
+    # h5py goes on until something is returned.
+    def in_link(name: str, link: object) -> str | None:
+        return f"{name!r} is in another file" if isinstance(link, h5py.ExternalLink) else None
 
-    def check_item(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
-            raise SerializationError(f"{name!r} is stored in another file, which is not read.")
+    def in_item(name: str, item: Any) -> str | None:
+        types = [item.attrs.get_id(attribute).dtype for attribute in item.attrs]
+        if isinstance(item, h5py.Dataset):
+            if item.external or item.is_virtual:
+                return f"{name!r} is in another file"
+            types.append(item.dtype)
+        return f"{name!r} holds objects of Python" if any(map(_holds_objects, types)) else None
 
-    h5.visititems_links(check_link)
-    h5.visititems(check_item)
+    problem = h5.visititems_links(in_link) or in_item("/", h5) or h5.visititems(in_item)
+    if problem is not None:
+        raise SerializationError(f"The HDF5 file is not read: {problem}.")
+
+
+def _holds_objects(dtype: Any) -> bool:
+    import h5py
+
+    if h5py.check_opaque_dtype(dtype):
+        return dtype.kind not in "mM"
+    if dtype.fields is not None:
+        return any(_holds_objects(field[0]) for field in dtype.fields.values())
+    inner = h5py.check_vlen_dtype(dtype) or dtype.base  # of text, the vlen type is str itself
+    return isinstance(inner, np.dtype) and inner is not dtype and _holds_objects(inner)
 
 
 def _is_openpmd_particles(h5: h5py.File) -> bool:

@@ -165,6 +165,25 @@ def test_a_path_of_the_host_is_found_inside_a_job(tmp_path):
     assert job.resolve("/home/nobody/data/a.txt") == alias / "a.txt"
 
 
+def test_a_folder_of_the_host_that_is_named_like_the_alias_is_left_alone(tmp_path):
+    (tmp_path / "alias").mkdir()
+    host = MountedFilesystem(mount_path=tmp_path / "data", mount_alias=tmp_path / "alias")
+    host.write("a.txt", "1", TEXT)
+    assert (tmp_path / "data/a.txt").exists()
+    assert list((tmp_path / "alias").iterdir()) == []
+
+
+def test_what_is_mounted_at_the_alias_is_used_though_the_path_exists(tmp_path, monkeypatch):
+    """A job in an image that happens to have a folder of the same path."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "alias").mkdir()
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path / "alias")
+    job = MountedFilesystem(mount_path=tmp_path / "data", mount_alias=tmp_path / "alias")
+    job.write(str(tmp_path / "data/a.txt"), "1", TEXT)
+    assert (tmp_path / "alias/a.txt").exists()
+    assert list((tmp_path / "data").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "path",
     [

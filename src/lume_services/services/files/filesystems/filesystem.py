@@ -8,7 +8,12 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from lume_services.errors import FilesystemError, LUMEServicesError, MissingFileError
+from lume_services.errors import (
+    FilesystemError,
+    LUMEServicesError,
+    MissingFileError,
+    SerializationError,
+)
 
 __all__ = ["Filesystem", "Serializer"]
 
@@ -138,6 +143,7 @@ class Filesystem(ABC):
             The object, independent of the file.
 
         Raises:
+            SerializationError: The file does not hold what the serializer reads.
             MissingFileError: There is no such file.
             FilesystemError: It cannot be read.
         """
@@ -156,6 +162,7 @@ class Filesystem(ABC):
             create_dir: Make the folder, and those above it, when missing.
 
         Raises:
+            SerializationError: The serializer does not write such objects.
             MissingFileError: The folder does not exist and ``create_dir`` is false.
             FilesystemError: The file cannot be written.
         """
@@ -164,9 +171,13 @@ class Filesystem(ABC):
 
     @contextmanager
     def _reporting(self, verb: str, path: str) -> Iterator[None]:
-        """Turn the operating system's errors into ours, naming path and filesystem."""
+        """Name path and filesystem in the errors of serializers and of the operating system."""
         try:
             yield
+        except SerializationError as error:
+            raise SerializationError(
+                f"Cannot {verb} {path!r} on filesystem {self.identifier!r}: {error}"
+            ) from error
         except LUMEServicesError:
             raise
         except OSError as error:

@@ -20,6 +20,9 @@ class MountedFilesystem(LocalFilesystem):
     name the same file, on the host and in a job. Nothing outside the mount can be reached, by
     ``..`` or by a symbolic link.
 
+    Whether this is the host or a job shows in what is there: the alias is used when something is
+    mounted at it, or when it is all there is. Choose one that is no mount point of the host.
+
     Mount types are those of Kubernetes' ``hostPath`` volumes
     (https://kubernetes.io/docs/concepts/storage/volumes/#hostpath): a ``Directory`` or ``File``
     must be there, a ``DirectoryOrCreate`` or ``FileOrCreate`` is made when it is not. A mount of
@@ -61,7 +64,7 @@ class MountedFilesystem(LocalFilesystem):
                 "path. Give the path under which jobs see the mount."
             )
         self._one_file = mount_type.startswith("File")
-        root = self._here()
+        root = self._here(mount_type)
         self._check(root, mount_type)
         self._root = root.resolve()
 
@@ -101,15 +104,15 @@ class MountedFilesystem(LocalFilesystem):
         # Where one root lies in the other, the inner one is meant, on the host and in jobs alike.
         return path.relative_to(max(roots, key=lambda root: len(root.parts)))
 
-    def _here(self) -> Path:
+    def _here(self, mount_type: MountType) -> Path:
         """The mount's path in this process: that of the host, or inside a job the alias."""
         if not _exists(self.mount_alias):
             return self.mount_path
-        if not _exists(self.mount_path):
+        if self.mount_alias.is_mount():
             return self.mount_alias
-        # Both are there. Something mounted at the alias says that this is a job, in an image that
-        # happens to have the other path, too.
-        return self.mount_alias if self.mount_alias.is_mount() else self.mount_path
+        # The alias may be just another folder of the host, where the mount is still to be made.
+        makes = mount_type.endswith("OrCreate") and _exists(self.mount_path.parent)
+        return self.mount_path if makes or _exists(self.mount_path) else self.mount_alias
 
     def _check(self, root: Path, mount_type: MountType) -> None:
         try:

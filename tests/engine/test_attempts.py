@@ -150,6 +150,26 @@ class TestTimeouts:
 
         assert slow_at_first() == 2
 
+    def test_in_another_thread_it_may_be_retried_too(self) -> None:
+        calls = []
+
+        @task
+        def step() -> int:
+            return len(calls)
+
+        @task(timeout_seconds=0.05, retries=1)
+        def slow_at_first() -> int:
+            calls.append(1)
+            if len(calls) == 1:
+                time.sleep(1)
+            return step()
+
+        @flow
+        def outer() -> int:
+            return slow_at_first.submit().result()
+
+        assert outer() == 2
+
     def test_a_users_own_timeout_error_is_not_ours(self) -> None:
         error = TimeoutError("device")
 

@@ -40,6 +40,21 @@ def test_results_of_tasks_by_name() -> None:
     assert run.task_results() == {"double": [2, 4, 6], "renamed": 10, "nested": 21}
 
 
+def test_results_are_those_of_the_last_attempt() -> None:
+    attempts = []
+
+    @flow(retries=1)
+    def outer() -> None:
+        double(len(attempts))
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise OSError
+
+    run = local_run(outer, {})
+    run.execute()
+    assert run.task_results() == {"double": 2}
+
+
 def test_results_are_kept_only_when_wanted() -> None:
     run = local_run(nested, {"x": 1}, keep_results=False)
     assert run.execute() == 3

@@ -7,9 +7,9 @@ with one difference: called where no Prefect engine is running, their functions 
 running, in a worker for example, they are ordinary Prefect flows and tasks.
 
 The modules, each using those before it: ``_current`` (is this call inline?), ``_interrupts`` (time
-limits), ``_logs``, ``_parameters``, ``_runs`` (attempts, states, hooks), ``_futures`` (threads),
-``_task_runs``, ``_flow_runs``, ``_plain`` (Prefect's own objects, called inline), ``_decorators``,
-``_local`` (what a backend uses).
+limits), ``_logs``, ``_parameters``, ``_states``, ``_runs`` (attempts, hooks), ``_futures``
+(threads), ``_task_runs``, ``_flow_runs``, ``_plain`` (Prefect's own objects, called inline),
+``_decorators``, ``_local`` (what a backend uses).
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from prefect.utilities.names import generate_slug
 from lume_services.engine._futures import InlineTaskRunner, max_workers_of
 from lume_services.engine._logs import LogEntry, kept_in
 from lume_services.engine._parameters import validated
-from lume_services.engine._runs import InlineRun, value_of
+from lume_services.engine._runs import InlineRun
+from lume_services.engine._states import value_of
 from lume_services.engine._task_runs import InlineTaskRun
 
 if TYPE_CHECKING:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextvars
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
 from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lume_services.engine._runs import InlineRun
 
-__all__ = ["Expired", "Stopped", "call_within"]
+__all__ = ["Expired", "Stopped", "call_within", "raise_if_left_behind"]
+
+# Set when nobody waits any more for the thread, or a surrounding one, that code runs in.
+_left_behind: ContextVar[tuple[threading.Event, ...]] = ContextVar("lume_left_behind", default=())
 
 # Neither is an Exception: a user's `except Exception` must not keep a run alive.
 
@@ -30,6 +33,16 @@ class Expired(BaseException):
 
 class Stopped(BaseException):
     """A run was asked to stop, or goes on for nobody after it ran out of time."""
+
+
+def raise_if_left_behind() -> None:
+    """Stop a function that was left behind when its time was up.
+
+    Raises:
+        Stopped: It was.
+    """
+    if any(left.is_set() for left in _left_behind.get()):
+        raise Stopped("Its time is up, and nobody waits for it any more.")
 
 
 def call_within(seconds: float | None, call: Callable[[], Any], run: InlineRun) -> Any:
@@ -94,7 +107,9 @@ def _alarm(seconds: float, expired: Expired) -> Iterator[None]:
 
 def _call_in_thread(seconds: float, call: Callable[[], Any], run: InlineRun) -> Any:
     future: concurrent.futures.Future[Any] = concurrent.futures.Future()
-    context = contextvars.copy_context()
+    context = copy_context()
+    left = threading.Event()
+    context.run(_left_behind.set, (*_left_behind.get(), left))
 
     def work() -> None:
         try:
@@ -104,6 +119,6 @@ def _call_in_thread(seconds: float, call: Callable[[], Any], run: InlineRun) -> 
 
     threading.Thread(target=work, name=f"{run.title} (timed)", daemon=True).start()
     if concurrent.futures.wait([future], timeout=seconds).not_done:
-        run.stop.set()
+        left.set()
         raise Expired(run)
     return future.result()

@@ -14,39 +14,33 @@ from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import UpstreamTaskError
 from prefect.logging.loggers import get_run_logger
-from prefect.results import ResultRecord  # type: ignore[attr-defined]  # it is documented
 from prefect.states import (
     AwaitingRetry,
     Cancelled,
-    Completed,
     Crashed,
     Failed,
     Pending,
     Retrying,
     Running,
-    StateGroup,
     get_state_exception,
-    is_state_iterable,
 )
 from prefect.utilities.engine import resolve_inputs_sync
 
 from lume_services.engine._current import current_run
-from lume_services.engine._interrupts import Expired, Stopped, call_within
+from lume_services.engine._interrupts import (
+    Expired,
+    Stopped,
+    call_within,
+    raise_if_left_behind,
+)
 from lume_services.engine._parameters import call
+from lume_services.engine._states import HOOKS, final_state
 from lume_services.errors import FlowError, RunTimeoutError
 
-__all__ = ["InlineRun", "run_coroutine", "value_of"]
-
-_HOOKS = {
-    StateType.RUNNING: "on_running_hooks",
-    StateType.COMPLETED: "on_completion_hooks",
-    StateType.FAILED: "on_failure_hooks",
-    StateType.CRASHED: "on_crashed_hooks",
-    StateType.CANCELLED: "on_cancellation_hooks",
-}
+__all__ = ["InlineRun", "run_coroutine"]
 
 
 class InlineRun(ABC):
@@ -65,7 +59,7 @@ class InlineRun(ABC):
         error: The exception that ended the run, once ended badly.
         stop: Set when the run should stop at the next occasion.
         within: The flow run that this one is part of; None for one started outside any.
-        children: The runs that are part of this one, in order; None unless they are to be kept.
+        children: The runs that are part of its last attempt, in order; None unless kept.
     """
 
     kind: str
@@ -88,6 +82,7 @@ class InlineRun(ABC):
         self._open = True
         self._retries = 0
         self._delay = 0.0
+        self._prefect_context: Any = None
         self.within = _flow_run(self.parent)
         if self.within is not None and self.within.children is not None:
             self.within.children.append(self)
@@ -155,7 +150,9 @@ class InlineRun(ABC):
                 yield
         finally:
             current_run.reset(token)
-            self.parameters = {}  # they may be large, and handles of runs are kept
+            # What it was given may be large, and runs are kept for their values.
+            self.parameters = {}
+            self._prefect_context = None
 
     def _begin(self) -> None:
         try:
@@ -164,7 +161,8 @@ class InlineRun(ABC):
             # Prefect's state for it; unlike Prefect, a direct call does raise the error.
             self._close(Pending(name="NotReady", message=str(error)), error)
         except Exception as error:
-            self._close(Failed(data=error, message=f"Invalid parameters: {error}"), error)
+            get_run_logger().error("Its parameters are wrong: %s", error)
+            self._close(Failed(data=error, message=f"Wrong parameters: {error}"), error)
 
     def _call(self) -> Any:
         return call(self.target.fn, self.parameters)
@@ -182,6 +180,8 @@ class InlineRun(ABC):
     def _attempt(self) -> Iterator[None]:
         try:
             self._raise_if_stopped()
+            if self.children:
+                self.children.clear()  # those of the attempt before
             self.record.run_count += 1
             self._enter(Retrying() if self._retries else Running())
             yield
@@ -205,7 +205,7 @@ class InlineRun(ABC):
             raise
 
     def _succeed(self, value: Any) -> None:
-        state = _final_state(value)
+        state = final_state(value)
         if state.is_failed() or state.is_crashed() or state.is_cancelled():
             # The function returned the state of a run that went wrong.
             error_of: Any = get_state_exception
@@ -249,7 +249,7 @@ class InlineRun(ABC):
             record.start_time = state.timestamp
         elif not self._open:
             record.end_time = state.timestamp
-        for hook in getattr(self.target, _HOOKS.get(state.type, ""), ()):
+        for hook in getattr(self.target, HOOKS.get(state.type, ""), ()):
             try:
                 answer = hook(self.target, record, state)
                 if inspect.iscoroutine(answer):
@@ -258,6 +258,7 @@ class InlineRun(ABC):
                 get_run_logger().exception("Its hook %r failed", hook)
 
     def _raise_if_stopped(self) -> None:
+        raise_if_left_behind()
         for run in self._lineage():
             if run.stop.is_set():
                 raise Stopped(f"{run.title} was asked to stop")
@@ -273,27 +274,6 @@ def _flow_run(run: InlineRun | None) -> InlineRun | None:
     while run is not None and not isinstance(run.record, FlowRun):
         run = run.parent
     return run
-
-
-def _final_state(value: Any) -> State[Any]:
-    """The state of a run whose function returned this; Prefect's rule."""
-    if isinstance(value, State):
-        return value
-    hold: Any = ResultRecord.model_construct
-    data = hold(result=value)  # without it, Prefect takes a None for a lost value
-    if not is_state_iterable(value):
-        return Completed(data=data)
-    states = StateGroup(list(value))
-    if states.all_completed():
-        return Completed(data=data)
-    message = f"Given states: {states.counts_message()}"
-    make = Cancelled if states.any_cancelled() else Failed
-    return make(data=data, message=message)
-
-
-def value_of(state: State[Any]) -> Any:
-    """The value that a completed state holds."""
-    return state.data.result if isinstance(state.data, ResultRecord) else state.data
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -13,7 +13,7 @@ import pytest
 
 from lume_services.config import configure, context
 from lume_services.engine import flow, task
-from lume_services.errors import RunError, RunTimeoutError
+from lume_services.errors import RunCancelledError, RunError, RunTimeoutError
 from lume_services.services.scheduling import SchedulingService
 from lume_services.services.scheduling.backends import (
     Backend,
@@ -39,6 +39,13 @@ class TestLocalBackend(BackendConformance):
 
         assert backend.run_and_return(flow=where) == threading.get_ident()
         assert backend.run(flow=where).result() != threading.get_ident()
+
+    def test_a_run_that_meets_a_cancelled_one_is_not_cancelled(self, backend: Backend) -> None:
+        @flow
+        def unlucky() -> None:
+            raise RunCancelledError("another run was")
+
+        assert backend.run(flow=unlucky).wait(10) is RunState.FAILED
 
     def test_a_run_that_ends_the_program_only_crashes(self, backend: Backend) -> None:
         @flow

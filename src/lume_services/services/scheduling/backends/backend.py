@@ -124,7 +124,8 @@ class Run(ABC):
         """What the flow's tasks, and the flows it called, have returned so far, by name.
 
         A task that ran several times has the list of its values, in the order in which the runs
-        began. Runs that failed have no value and are left out.
+        began. Runs that failed have no value and are left out. Of a flow that was retried, they
+        are those of the last attempt.
 
         Raises:
             RunError: The backend does not keep them (no `Capability.TASK_RESULTS`).

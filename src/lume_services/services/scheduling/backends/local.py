@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from lume_services.errors import RunCancelledError, RunError, RunTimeoutError
+from lume_services.errors import RunError, RunTimeoutError
 from lume_services.services.scheduling.backends.backend import (
     Backend,
     Capability,
@@ -101,17 +101,17 @@ class _LocalRun(Run):
 
     @property
     def state(self) -> RunState:
+        state = self._local.state
         if not self._over.is_set():
-            # Its own state may be final while threads of its tasks are being joined.
-            pending = self._local.state.is_pending()
-            return RunState.PENDING if pending else RunState.RUNNING
-        if self._error is None:
+            # It may be final already while threads of its tasks are being joined.
+            return RunState.PENDING if state.is_pending() else RunState.RUNNING
+        if state.is_completed():
             return RunState.COMPLETED
-        if isinstance(self._error, RunCancelledError):
+        if state.is_cancelled():
             return RunState.CANCELLED
-        if not isinstance(self._error, Exception):
+        if state.is_crashed():
             return RunState.CRASHED
-        return RunState.TIMED_OUT if self._local.state.name == "TimedOut" else RunState.FAILED
+        return RunState.TIMED_OUT if state.name == "TimedOut" else RunState.FAILED
 
     def wait(self, timeout: float | None = None) -> RunState:
         if not self._over.wait(timeout):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -137,6 +138,24 @@ def test_an_asynchronous_flow_runs_from_plain_code() -> None:
 
     run = local_run(outer, {"x": 2})
     assert run.execute() == 4
+
+
+def test_both_kinds_run_where_an_event_loop_runs_already() -> None:
+    """As in a notebook."""
+
+    @flow
+    async def later(x: int) -> int:
+        return double(x)
+
+    @flow(timeout_seconds=10)
+    def now(x: int) -> int:
+        return double(x)
+
+    async def cell() -> object:
+        runs = local_run(later, {"x": 1}).execute(), local_run(now, {"x": 2}).execute()
+        return *runs, now(3), await later(4)
+
+    assert asyncio.run(cell()) == (2, 4, 6, 8)
 
 
 def test_wrong_parameters_are_refused_before_anything_runs() -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -54,16 +54,6 @@ class ResultsDBConformance:
         results_db.insert_many("c", documents)
         for given, stored in zip(documents, results_db.scan("c"), strict=True):
             assert exactly(without_id(stored), given), f"{given} came back as {stored}"
-
-    def test_dates_become_utc_in_whole_milliseconds(self, results_db: ResultsDB) -> None:
-        zone = timezone(timedelta(hours=-5))
-        given = [
-            datetime(2024, 5, 1, 12, 0, 0, 123_999),
-            datetime(2024, 5, 1, 7, 0, 0, 123_456, tzinfo=zone),
-        ]
-        results_db.insert_one("c", {"x": given})
-        (document,) = results_db.scan("c")
-        assert exactly(document["x"], [datetime(2024, 5, 1, 12, 0, 0, 123_000, tzinfo=UTC)] * 2)
 
     def test_document_of_many_values_comes_back(self, results_db: ResultsDB) -> None:
         document = {f"v{index}": value for index, value in enumerate(VALUES)}

@@ -91,6 +91,7 @@ class ResultsDB(ABC):
             The ids, one for each document, in order.
 
         Raises:
+            SerializationError: A value is none that a document can hold.
             DuplicateResultError: See above. A store that has transactions stores nothing of the
                 call then; one that has none says in its docstring what it leaves.
             ResultsDBError: The database failed; nothing half written can be seen.

@@ -28,15 +28,14 @@ class Connections:
         prepare: Called with each new connection.
     """
 
+    _process: int
+    _idle: list[sqlite3.Connection]
+    _write_lock: Lock
+
     def __init__(self, path: Path, prepare: Callable[[sqlite3.Connection], None]) -> None:
         self.path = path
         self._prepare = prepare
         self._start()
-
-    def _start(self) -> None:
-        self._process = os.getpid()
-        self._idle: list[sqlite3.Connection] = []
-        self._write_lock = Lock()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -45,10 +44,8 @@ class Connections:
         Raises:
             ResultsDBError: The database failed.
         """
-        if os.getpid() != self._process:
-            _FORKED.append(self._idle)
-            self._start()
-        process, idle = self._process, self._idle
+        self._start_anew_after_fork()
+        idle, process = self._idle, self._process
         with self._errors():
             try:
                 connection = idle.pop()
@@ -56,18 +53,8 @@ class Connections:
                 connection = self._connect()
             try:
                 yield connection
-            except sqlite3.Error:
-                connection.close()
-                raise
-            except BaseException:
-                idle.append(connection)
-                raise
-            if os.getpid() != process:
-                _FORKED.append(connection)
-            elif idle is self._idle:
-                idle.append(connection)
-            else:  # close() was called meanwhile
-                connection.close()
+            finally:
+                self._give_back(connection, idle, process)
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -76,6 +63,7 @@ class Connections:
         Raises:
             ResultsDBError: The database failed, or others kept it locked for too long.
         """
+        self._start_anew_after_fork()
         # Threads wait here rather than poll the file's lock, as other processes have to.
         with self._write_lock, self.reading() as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -88,12 +76,30 @@ class Connections:
 
     def close(self) -> None:
         """Close those that nobody uses; the others are closed when they are given back."""
+        self._start_anew_after_fork()
         idle, self._idle = self._idle, []
-        if os.getpid() == self._process:
-            for connection in idle:
-                connection.close()
-        else:
-            _FORKED.append(idle)
+        for connection in idle:
+            connection.close()
+
+    def _start(self) -> None:
+        self._process = os.getpid()
+        self._idle = []
+        self._write_lock = Lock()
+
+    def _start_anew_after_fork(self) -> None:
+        if os.getpid() != self._process:
+            _INHERITED.append(self._idle)
+            self._start()
+
+    def _give_back(
+        self, connection: sqlite3.Connection, idle: list[sqlite3.Connection], process: int
+    ) -> None:
+        if os.getpid() != process:
+            _INHERITED.append([connection])
+        elif idle is self._idle and not connection.in_transaction:
+            idle.append(connection)
+        else:  # close() was called meanwhile, or a transaction could not be undone
+            connection.close()
 
     def _connect(self) -> sqlite3.Connection:
         try:
@@ -126,9 +132,9 @@ class Connections:
             ) from error
 
 
-_FORKED: list[object] = []
-"""What a parent process opened, kept from being closed in its child: that would drop the locks of
-the child's own connections to the same file."""
+_INHERITED: list[list[sqlite3.Connection]] = []
+"""What a parent process opened. SQLite forbids its child to use that, even to close it:
+https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_."""
 
 _REMEDIES = {
     "SQLITE_FULL": "The disk is full: free some space and try again; nothing was stored.",

@@ -67,7 +67,7 @@ def _filesystems() -> list[Filesystem]:
     from lume_services.services.files.filesystems import LocalFilesystem, MountedFilesystem
 
     settings = context.settings
-    filesystems: list[Filesystem] = [LocalFilesystem()]
+    filesystems: list[Filesystem] = [LocalFilesystem(settings.home / "files")]
     if settings.mounted_filesystem is not None:
         filesystems.append(MountedFilesystem.from_settings(settings.mounted_filesystem))
     return filesystems

@@ -99,15 +99,25 @@ def test_record(file_type):
     assert "not in the record" not in repr(file)
 
 
-def test_a_record_means_the_same_file_in_another_working_folder(tmp_path, monkeypatch, service):
-    (tmp_path / "one").mkdir()
-    (tmp_path / "two").mkdir()
+def test_a_record_means_the_same_file_in_another_working_folder(tmp_path, monkeypatch):
+    service = FileService([LocalFilesystem(tmp_path / "root")])
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
     monkeypatch.chdir(tmp_path / "one")
-    file = TextFile(filename="a.txt", obj="1")
-    monkeypatch.chdir(tmp_path / "two")
+    file = TextFile(filename="notes/a.txt", obj="1")
     file.write(service=service)
-    assert (tmp_path / "one/a.txt").read_text() == "1"
+    monkeypatch.chdir(tmp_path / "two")
+    assert (tmp_path / "root/notes/a.txt").read_text() == "1"
     assert File.from_record(file.jsonable_dict()).read(service) == "1"
+
+
+def test_files_with_relative_names_are_kept_under_home(lume_home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    configure()
+    TextFile(filename="notes/a.txt", obj="1").write()
+    TextFile(filename=tmp_path / "b.txt", obj="2").write()
+    assert (lume_home / "files/notes/a.txt").read_text() == "1"
+    assert [path.name for path in tmp_path.iterdir()] == ["b.txt"]
 
 
 def test_a_record_of_a_mounted_file_reloads_inside_a_job(tmp_path):
@@ -199,7 +209,7 @@ def test_own_file_type(tmp_path, own_types, service, python):
         from {own_types} import NumbersFile
         from lume_services.config import configure
         configure()
-        file = NumbersFile(filename="numbers.csv")
+        file = NumbersFile(filename={str(tmp_path / "numbers.csv")!r})
         file.write([1, 2.5])
         print(file.jsonable_dict()["file_type_string"])
     """

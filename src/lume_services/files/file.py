@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -40,8 +39,8 @@ class File(BaseModel):
     ``file_type_string`` and ``filesystem_identifier``, never the contents. Two references with the
     same record are equal.
 
-    On the filesystem ``local`` the filename is made absolute here and now, so that the record means
-    the same file from every working folder. Elsewhere it is kept as given.
+    A relative filename starts at the root of its filesystem, which for ``local`` is
+    ``LUME_HOME/files``, so that the record means the same file from every working folder.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -151,10 +150,7 @@ class File(BaseModel):
         values["file_type_string"] = cls._checked_type(values.get("file_type_string"))
         filename = values.get("filename")
         if isinstance(filename, os.PathLike):
-            values["filename"] = filename = os.fspath(filename)
-        identifier = values.get("filesystem_identifier", LocalFilesystem.identifier)
-        if identifier == LocalFilesystem.identifier and isinstance(filename, str) and filename:
-            values["filename"] = str(Path(filename).expanduser().absolute())
+            values["filename"] = os.fspath(filename)
         return values
 
     @classmethod

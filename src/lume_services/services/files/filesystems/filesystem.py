@@ -38,7 +38,7 @@ class Filesystem(ABC):
     that it has to pass. What it promises:
 
     - **Paths** are ``/``-separated strings. A relative one starts at the filesystem's own root
-      (for the local filesystem: the working folder). A path that leads out of the filesystem
+      (for the local filesystem: ``LUME_HOME/files``). A path that leads out of the filesystem
       raises ``PathOutsideFilesystemError``.
     - **Libraries want real files.** ``reading`` and ``writing`` therefore hand out a path on
       this machine: the file itself where the filesystem is a part of this machine, otherwise a

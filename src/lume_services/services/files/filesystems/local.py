@@ -16,12 +16,24 @@ __all__ = ["LocalFilesystem"]
 class LocalFilesystem(Filesystem):
     """The files of this machine, by the paths they have here.
 
-    Relative paths start at the working folder, ``~`` is the home folder, symbolic links are
-    followed. What it promises beyond ``Filesystem``: a file that is replaced keeps its
-    permissions, a new one gets those that the umask allows.
+    Relative paths start at the root, ``~`` is the home folder, symbolic links are followed, and
+    absolute paths are taken as they are. What it promises beyond ``Filesystem``: a file that is
+    replaced keeps its permissions, a new one gets those that the umask allows.
     """
 
     identifier = "local"
+
+    def __init__(self, root: str | Path = "") -> None:
+        """Use the files of this machine.
+
+        Args:
+            root: Where relative paths start: ``LUME_HOME/files`` when LUME-services makes it, the
+                working folder when not given.
+        """
+        self._root = Path(root)
+
+    def __str__(self) -> str:
+        return str(self._root.absolute())
 
     def resolve(self, path: str) -> Path:
         """Where a path is on this machine, absolute and with symbolic links followed.
@@ -44,7 +56,7 @@ class LocalFilesystem(Filesystem):
             ) from error
 
     def _locate(self, path: Path) -> Path:
-        return path.resolve()
+        return (self._root / path).resolve()
 
     @contextmanager
     def reading(self, path: str) -> Iterator[Path]:

@@ -78,6 +78,9 @@ class MountedFilesystem(LocalFilesystem):
             mount_type=config.mount_type,
         )
 
+    def __str__(self) -> str:
+        return f"{self.mount_path}, in jobs {self.mount_alias}"
+
     def _locate(self, path: Path) -> Path:
         below = self._below(path)
         if below is not None:

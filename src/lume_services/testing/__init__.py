@@ -6,6 +6,7 @@ a base class: subclass one, supply a fixture, and pytest runs them. They need py
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -33,8 +34,9 @@ def __getattr__(name: str) -> Any:
     # The suites need pytest, which whoever wants a store in memory may not have.
     if name not in _SUITES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import pytest
-
     module = f"{__name__}.{_SUITES[name]}"
-    pytest.register_assert_rewrite(module)  # so that a failure shows the values
+    if module not in sys.modules:
+        import pytest
+
+        pytest.register_assert_rewrite(module)  # so that a failure shows the values
     return getattr(import_module(module), name)

@@ -12,7 +12,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from threading import Thread
@@ -101,14 +101,16 @@ class BlobFolder:
             CorruptBlobError: The bytes do not have that digest.
         """
         path = self._path(digest)
-        try:
-            with self._errors("read from"), path.open("rb", buffering=0) as file:
+        with self._errors("read from"):
+            try:
+                file = path.open("rb", buffering=0)
+            except FileNotFoundError:
+                raise BlobNotFoundError(f"There is no blob {digest} in {self.path}.") from None
+            with file:
                 data = bytearray(os.fstat(file.fileno()).st_size)
                 view, done = memoryview(data), 0
                 while done < len(data) and (read := file.readinto(view[done:])):
                     done += read
-        except FileNotFoundError:
-            raise BlobNotFoundError(f"There is no blob {digest} in {self.path}.") from None
         if sha256(data).hexdigest() != digest:
             raise CorruptBlobError(
                 f"The blob {path} is damaged: its bytes are not those it is named after. Restore "
@@ -126,9 +128,10 @@ class BlobFolder:
         with self._errors("read from"):
             for path in self.path.glob("??/*"):
                 digest = path.parent.name + path.name
-                status = path.stat()
-                if _DIGEST.fullmatch(digest):
-                    yield StoredBlob(digest, status.st_size, now - status.st_mtime)
+                with suppress(FileNotFoundError):  # another process may be collecting orphans
+                    status = path.stat()
+                    if _DIGEST.fullmatch(digest):
+                        yield StoredBlob(digest, status.st_size, now - status.st_mtime)
 
     def discard(self, digest: str, older_than_s: float) -> bool:
         """Delete a blob, unless it was stored, or stored again, in the last so many seconds.
@@ -140,7 +143,10 @@ class BlobFolder:
         with self._errors("cleaned up in"):
             # Out of the way first: from here on, whoever stores the same bytes writes them anew.
             # Who did so a moment earlier made it young, and it goes back.
-            path.rename(doomed)
+            try:
+                path.rename(doomed)
+            except FileNotFoundError:
+                return False
             if time.time() - doomed.stat().st_mtime < older_than_s:
                 doomed.rename(path)
                 return False
@@ -156,12 +162,14 @@ class BlobFolder:
         count = size = 0
         with self._errors("cleaned up in"):
             for path in self.path.glob(f"{_DOOMED}*"):
-                path.rename(self._path(path.name.removeprefix(_DOOMED)))
+                with suppress(FileNotFoundError):
+                    path.rename(self._path(path.name.removeprefix(_DOOMED)))
             for path in self.path.glob(f"{_INCOMING}*"):
-                status = path.stat()
-                if time.time() - status.st_mtime >= older_than_s:
-                    path.unlink()
-                    count, size = count + 1, size + status.st_size
+                with suppress(FileNotFoundError):  # it may have become a blob
+                    status = path.stat()
+                    if time.time() - status.st_mtime >= older_than_s:
+                        path.unlink()
+                        count, size = count + 1, size + status.st_size
         return count, size
 
     def _path(self, digest: str) -> Path:
@@ -205,8 +213,6 @@ class BlobFolder:
     def _errors(self, doing: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError:
-            raise
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
             remedy = "Free some space" if full else "See to it that the folder can be used"

@@ -17,7 +17,7 @@ from typing import Any
 from lume_services.errors import UnsupportedQueryError
 from lume_services.services.results.order import EMPTY_ARRAY, MISSING, order_key
 from lume_services.services.results.projection import Fields, compile_fields
-from lume_services.services.results.query import Document, Predicate, compile_query, split_path
+from lume_services.services.results.query import Document, compile_query, split_path
 
 __all__ = ["Fields", "Query", "Selection", "Sort", "distinct_values"]
 
@@ -37,9 +37,6 @@ class Selection:
         limit: How many at most; all when None.
         skip: How many of the first to leave out.
 
-    Attributes:
-        matches: The query as a predicate; None when every document matches.
-
     Raises:
         UnsupportedQueryError: One of them is not what it has to be.
     """
@@ -58,7 +55,7 @@ class Selection:
             )
         if not _is_count(skip):
             raise UnsupportedQueryError(f"skip={skip!r}: give a whole number from 0 on.")
-        self.matches: Predicate | None = None if query in (None, {}) else compile_query(query)
+        self._matches = None if query is None or query == {} else compile_query(query)
         self._project = None if fields is None else compile_fields(fields)
         self._key = _sort_key(sort) if sort else None
         self._skip = skip
@@ -75,8 +72,8 @@ class Selection:
             What ``find`` answers. Unless there is something to sort, documents are taken one by
             one and no further than the limit.
         """
-        if self.matches is not None:
-            documents = filter(self.matches, documents)
+        if self._matches is not None:
+            documents = filter(self._matches, documents)
         if self._key is not None and not ordered:
             if self._stop is None:
                 documents = sorted(documents, key=self._key)

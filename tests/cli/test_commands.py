@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -41,6 +42,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def run(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["lume-services", *arguments])
+        # Prefect's log goes to the stderr of when it was set up; pytest has a new one for each test.
+        for handler in logging.getLogger().handlers:
+            if console := getattr(handler, "console", None):
+                console.file = sys.stderr
         capsys.readouterr()
         code: Any = 0
         try:

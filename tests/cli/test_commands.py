@@ -42,7 +42,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def run(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["lume-services", *arguments])
-        # Prefect's log goes to the stderr of when it was set up; pytest has a new one for each test.
+        # Prefect logs to the stderr of when it was set up; pytest has one for each test.
         for handler in logging.getLogger().handlers:
             if console := getattr(handler, "console", None):
                 console.file = sys.stderr

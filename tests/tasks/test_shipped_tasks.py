@@ -72,9 +72,9 @@ class TestVariables:
     @pytest.mark.parametrize(
         ("value_map", "message"),
         [
-            ({"current": 1.0, "chrage": 1.0}, "'chrage' is not an input.* Did you mean 'charge'"),
-            ({"current": 1.0, "size": 1.0}, "'size' is not an input"),
-            ({}, "'current' has no default value"),
+            ({"current": 1.0, "chrage": 1.0}, "'chrage' is not an input.* did you mean 'charge'"),
+            ({"current": 1.0, "size": 1.0}, "'size' is an output"),
+            ({}, "'current' is missing and has no default value"),
             ({"current": 1.0, "charge": 11.0}, r"charge=11\.0.*range"),
             ({"current": 1.0, "charge": "much"}, "charge='much'"),
         ],

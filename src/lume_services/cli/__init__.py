@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from pathlib import Path
 
 from lume_services.cli._app import app
 from lume_services.cli._output import error_line, exit_code, warning_line
@@ -30,6 +31,8 @@ def main() -> None:
         else:
             show(message, category, *rest)  # type: ignore[arg-type]  # passed on as it came
 
+    # Models that were registered from a module in this folder are found from here too.
+    sys.path.append(str(Path.cwd()))
     warnings.showwarning = brief  # type: ignore[assignment]  # the same arguments, fewer named
     try:
         app(prog_name="lume-services")

@@ -44,7 +44,8 @@ def list_models(as_json: AsJson = False) -> None:
 def show(model: ModelName, as_json: AsJson = False) -> None:
     """Show a model: who made it, its versions, its inputs and outputs."""
     from lume_services.config import configure
-    from lume_services.models import Model, describe
+    from lume_services.models import Model
+    from lume_services.variables import describe
 
     configure()
     found = Model.find(model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lume_services.models.model import Model, describe
+from lume_services.models.model import Model
 from lume_services.models.points import grid
 
-__all__ = ["Model", "describe", "grid"]
+__all__ = ["Model", "grid"]

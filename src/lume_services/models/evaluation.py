@@ -8,18 +8,17 @@ import, so nothing here imports it: whoever has a LUMEModel has imported it alre
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from threading import Lock
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from lume_services.errors import InvalidInputError, ModelLoadError
+from lume_services.variables import checked_inputs, default_values, schema
 
 __all__ = ["Evaluator", "entry_point_of", "load_entry_point"]
 
@@ -48,14 +47,9 @@ class Evaluator:
         # Simulators keep the state of the last run and are not thread-safe.
         self._lock = Lock()
 
-    @property
-    def input_names(self) -> list[str]:
-        """Names of the variables that can be set."""
-        return [name for name, variable in self.variables.items() if not variable.read_only]
-
     def schema(self) -> dict[str, dict[str, Any]]:
         """The variables as JSON: name, description, unit, range and the rest, by name."""
-        return {name: _schema(variable) for name, variable in self.variables.items()}
+        return {name: schema(variable) for name, variable in self.variables.items()}
 
     def check(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Check inputs and fill in defaults.
@@ -73,23 +67,7 @@ class Evaluator:
         """
         if not self.variables:
             return dict(inputs)
-        names = self.input_names
-        for name in inputs:
-            if name not in self.variables:
-                raise InvalidInputError(
-                    f"{name!r} is not an input of the model{_nearest(name, names)}"
-                )
-            if name not in names:
-                raise InvalidInputError(f"{name!r} is an output of the model and cannot be set")
-        checked = {}
-        for name in names:
-            if name in inputs:
-                checked[name] = _checked(self.variables[name], inputs[name])
-            elif name in self._defaults:
-                checked[name] = self._defaults[name]
-            else:
-                raise InvalidInputError(f"{name!r} is missing and has no default value")
-        return checked
+        return checked_inputs(inputs, self.variables, self._defaults)
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Evaluate at inputs that ``check`` has returned; one evaluation at a time."""
@@ -211,69 +189,11 @@ def _run_lume_model(model: Any, inputs: dict[str, Any], outputs: list[str]) -> M
 
 def _defaults(model: Any, variables: Mapping[str, Any]) -> dict[str, Any]:
     """The value of each input that is not given: its default, or else what the model holds now."""
-    defaults = {}
-    for name, variable in variables.items():
-        if variable.read_only:
-            continue
-        value = getattr(variable, "default_value", None)
-        if value is None and _is_lume_model(model):
-            try:
-                value = model.get_value(name)
-            except Exception:  # a simulator that has not run yet may raise anything
-                value = None
-        if value is not None:
-            defaults[name] = value
+    defaults = default_values(variables)
+    if _is_lume_model(model):
+        for name in variables.keys() - defaults.keys():
+            # A simulator that has not run yet may raise anything.
+            with suppress(Exception):
+                if not variables[name].read_only:
+                    defaults[name] = model.get_value(name)
     return defaults
-
-
-def _checked(variable: Any, value: Any) -> Any:
-    """A value as its variable wants it, or an error."""
-    kind = {cls.__name__ for cls in type(variable).__mro__}
-    if isinstance(value, np.generic):
-        value = value.item()
-    if "ScalarVariable" in kind and "IntVariable" not in kind and type(value) is int:
-        value = float(value)
-    if "NDVariable" in kind and isinstance(value, list | tuple):
-        value = np.asarray(value, dtype=variable.dtype)
-    unit = f" {variable.unit}" if getattr(variable, "unit", None) else ""
-    try:
-        if "ParticleGroupVariable" in kind:  # takes no second argument, unlike all the others
-            variable.validate_value(value)
-        else:
-            variable.validate_value(value, "none")  # its type; the range is next
-            limits = getattr(variable, "value_range", None)
-            if limits and not limits[0] <= value <= limits[1]:
-                raise InvalidInputError(
-                    f"{variable.name}={_brief(value)}{unit} is outside its range "
-                    f"[{limits[0]:.6g}, {limits[1]:.6g}]{unit}"
-                )
-            variable.validate_value(value, "error")
-    except InvalidInputError:
-        raise
-    except (ValueError, TypeError) as error:
-        raise InvalidInputError(f"{variable.name}={_brief(value)}{unit}: {error}") from None
-    return value
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return f"array of {value.dtype}, shape {value.shape}"
-    return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}…"
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-    names = list(names)
-    if found := difflib.get_close_matches(name, names, n=1):
-        return f"; did you mean {found[0]!r}?"
-    return f"; its inputs are {', '.join(names)}" if names else "; it has no inputs"
-
-
-def _schema(variable: Any) -> dict[str, Any]:
-    try:
-        return dict(variable.model_dump(mode="json"))
-    except Exception:  # a variable of a laboratory's own, with what JSON cannot hold
-        kept = ("name", "description", "read_only", "unit", "value_range", "shape")
-        known = {name: getattr(variable, name, None) for name in kept}
-        return {"variable_class": type(variable).__name__} | {
-            name: value for name, value in known.items() if value is not None
-        }

@@ -20,6 +20,7 @@ from lume_services.errors import (
 from lume_services.models._workers import Outcome, evaluate_point
 from lume_services.models.evaluation import Evaluator, entry_point_of, load_entry_point
 from lume_services.models.points import points_of
+from lume_services.variables import describe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -536,21 +537,3 @@ def _flow_entry_point(flow: Any) -> str:
             "other process could load it"
         )
     return entry_point
-
-
-def describe(name: str, variable: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:
-    """A variable as a row: name, ``in`` or ``out``, default, range, unit, meaning."""
-    limits = variable.get("value_range")
-    default = variable.get("default_value")
-    return (
-        name,
-        "out" if variable.get("read_only") else "in",
-        f"{default:.6g}" if isinstance(default, float) else _text(default),
-        f"{limits[0]:.6g} … {limits[1]:.6g}" if limits else "",
-        variable.get("unit") or "",
-        variable.get("description") or "",
-    )
-
-
-def _text(default: Any) -> str:
-    return "" if default is None or isinstance(default, list) else str(default)

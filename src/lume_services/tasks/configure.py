@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from prefect import get_run_logger
 
 from lume_services.context import context
 from lume_services.engine import task
-from lume_services.errors import InvalidInputError
+from lume_services.variables import checked_inputs
 
 __all__ = ["check_local_execution", "configure_lume_services", "prepare_lume_model_variables"]
 
@@ -60,35 +59,8 @@ def prepare_lume_model_variables(
         InvalidInputError: A name is unknown, a value has the wrong type or is out of its range,
             or a value is missing and its variable has no default.
     """
-    inputs = {name: variable for name, variable in variables.items() if not variable.read_only}
-    for name in value_map:
-        if name not in inputs:
-            close = difflib.get_close_matches(name, inputs, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise InvalidInputError(
-                f"{name!r} is not an input of the model.{hint} Its inputs: {', '.join(inputs)}."
-            )
-    prepared = {}
-    defaulted = []
-    for name, variable in inputs.items():
-        if name in value_map:
-            prepared[name] = _checked(name, value_map[name], variable)
-            continue
-        default = getattr(variable, "default_value", None)
-        if default is None:
-            raise InvalidInputError(f"{name!r} has no default value: give one.")
-        prepared[name] = default
-        defaulted.append(name)
+    prepared = checked_inputs(value_map, variables)
+    defaulted = [name for name in prepared if name not in value_map]
     if defaulted:
         get_run_logger().info("Default values are used for: %s", ", ".join(defaulted))
     return prepared
-
-
-def _checked(name: str, value: Any, variable: Any) -> Any:
-    has_range = hasattr(variable, "value_range")
-    try:
-        # Ranges are enforced whatever the variable says; not every kind of variable has one.
-        variable.validate_value(value, "error") if has_range else variable.validate_value(value)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"{name}={value!r}: {error}") from None
-    return value

@@ -68,9 +68,9 @@ class Selection:
             documents: At least those that match.
             ordered: Whether they already come in the order that is asked for.
 
-        Yields:
+        Returns:
             What ``find`` answers. Unless there is something to sort, documents are taken one by
-            one and no further than the limit.
+            one, as they are asked for, and no further than the limit.
         """
         if self._matches is not None:
             documents = filter(self._matches, documents)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Self
@@ -19,42 +20,16 @@ from lume_services.services.results.network import refuse_network_filesystem
 from lume_services.services.results.order import milliseconds
 from lume_services.services.results.selection import Selection
 from lume_services.services.results.settings import ResultsDBConfig
-from lume_services.services.results.sqlite.connections import BUSY_TIMEOUT_S, Connections
+from lume_services.services.results.sqlite.connections import Connections
 from lume_services.services.results.sqlite.narrowing import TEXT_COLUMNS, narrow, ordering
 from lume_services.services.results.sqlite.rows import Decoder, encode
+from lume_services.services.results.sqlite.schema import prepare
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 __all__ = ["SQLiteResultsDB"]
 
-_APPLICATION_ID = 0x4C554D45  # "LUME"
-_VERSION = 1
-_SCHEMA = """
-CREATE TABLE results (
-    sequence INTEGER PRIMARY KEY,    -- insertion order
-    collection TEXT NOT NULL,
-    id TEXT NOT NULL,
-    unique_hash TEXT,
-    flow_id TEXT,
-    inputs_hash TEXT,
-    date_modified INTEGER,           -- milliseconds since 1970 UTC
-    document TEXT NOT NULL,          -- JSON, with _id and all of the above
-    raw BLOB                         -- what its tags refer to
-);
-CREATE INDEX results_collection ON results (collection);
-CREATE UNIQUE INDEX results_id ON results (collection, id);
-CREATE UNIQUE INDEX results_unique_hash ON results (collection, unique_hash);
-CREATE INDEX results_flow_id ON results (collection, flow_id);
-CREATE INDEX results_inputs_hash ON results (collection, inputs_hash);
-CREATE INDEX results_date_modified ON results (collection, date_modified);
-"""
-_SCHEMA += f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_VERSION}"
-_IDENTIFY = (
-    "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master) "
-    "FROM pragma_application_id, pragma_user_version"
-)
-"""One statement, so that nobody can come in between."""
 _INSERT = (
     "INSERT INTO results (collection, id, unique_hash, flow_id, inputs_hash, date_modified, "
     "document, raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -90,7 +65,7 @@ class SQLiteResultsDB(ResultsDB):
             if blobs is None
             else Path(blobs).expanduser().absolute()
         )
-        self._connections = Connections(self.path, self._prepare)
+        self._connections = Connections(self.path, partial(prepare, path=self.path))
         with self._connections.reading():
             pass  # so that what is wrong with the file is said here
 
@@ -256,53 +231,6 @@ class SQLiteResultsDB(ResultsDB):
                 ) from None
             return str(existing[0])
         return str(name)
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Make the table in a new file; refuse a file that holds something else."""
-        identity, version, tables = connection.execute(_IDENTIFY).fetchone()
-        if identity != _APPLICATION_ID and not tables:
-            self._create(connection)
-            identity, version, _ = connection.execute(_IDENTIFY).fetchone()
-        if identity != _APPLICATION_ID:
-            raise ResultsDBError(
-                f"{self.path} is an SQLite database, but not one of results: set LUME_HOME or "
-                "LUME_RESULTS_DB__URL to another place."
-            )
-        if version != _VERSION:
-            raise ResultsDBError(
-                f"{self.path} was written by a newer version of LUME-services (format {version}, "
-                f"this version reads {_VERSION}): upgrade lume-services."
-            )
-
-    def _create(self, connection: sqlite3.Connection) -> None:
-        mode = _set_write_ahead_log(connection)
-        if mode != "wal":
-            raise ConfigurationError(
-                f"{self.path}: SQLite cannot keep a write-ahead log there ({mode!r}). Set "
-                "LUME_HOME to a folder on a local disk."
-            )
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            # Another process may have come first.
-            if not connection.execute(_IDENTIFY).fetchone()[2]:
-                for statement in _SCHEMA.split(";"):
-                    connection.execute(statement)
-            connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-
-
-def _set_write_ahead_log(connection: sqlite3.Connection) -> str:
-    """Switch the log on; unlike everything else, SQLite does not wait for others with this."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
 
 
 def _row(collection: str, document: Document) -> tuple[Any, ...]:

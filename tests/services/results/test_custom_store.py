@@ -1,102 +1,41 @@
-"""A results database of one's own: five methods, written from the base class's docstrings."""
+"""A store of one's own passes the conformance suite and is used like any other."""
 
 from __future__ import annotations
 
-import base64
-import json
-import os
-from collections.abc import Iterable, Iterator
-from datetime import datetime
-from hashlib import sha256
+import inspect
 from pathlib import Path
-from threading import Lock
-from typing import Any
-from uuid import uuid4
 
 import pytest
+from tests import own_store
+from tests.models import functions
+from tests.own_store import FolderDB
 
-from lume_services.errors import BlobNotFoundError, DuplicateResultError, SerializationError
-from lume_services.services.results import ResultsDB
+from lume_services.config import configure, context
+from lume_services.models import Model, grid
 from lume_services.testing import ResultsDBConformance
-
-
-class FolderResultsDB(ResultsDB):
-    """A folder of JSON lines, one file a collection, and of blobs; for one process.
-
-    When a call of insert_many fails, nothing of it is stored.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self._lock = folder, Lock()
-
-    def insert_many(self, collection: str, documents: Iterable[dict[str, Any]]) -> list[str]:
-        with self._lock:
-            stored = list(self.scan(collection))
-            ids = {document["_id"] for document in stored}
-            by_hash = {document.get("unique_hash"): document["_id"] for document in stored}
-            inserted, lines = [], []
-            for document in documents:
-                unique_hash, name = document.get("unique_hash"), document.get("_id")
-                if unique_hash is None or unique_hash not in by_hash:
-                    if name in ids:
-                        raise DuplicateResultError(f"_id {name!r} is taken in {collection!r}.")
-                    name = name or uuid4().hex
-                    ids.add(name)
-                    by_hash[unique_hash] = name
-                    new = {"_id": name, **document} | {"_id": name}
-                    lines.append(json.dumps(new, default=tagged) + "\n")
-                inserted.append(name if unique_hash is None else by_hash[unique_hash])
-            with (self.folder / f"{collection}.jsonl").open("a") as file:
-                file.writelines(lines)
-                file.flush()
-                os.fsync(file.fileno())
-        return inserted
-
-    def scan(self, collection: str | None) -> Iterator[dict[str, Any]]:
-        for path in self.folder.glob(f"{collection or '*'}.jsonl"):
-            for line in path.read_text().splitlines():
-                yield json.loads(line, object_hook=untagged)
-
-    def delete(self, collection: str, ids: Iterable[str]) -> int:
-        path, gone = self.folder / f"{collection}.jsonl", set(ids)
-        with self._lock:
-            lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-            kept = [line for line in lines if json.loads(line)["_id"] not in gone]
-            if len(kept) < len(lines):
-                path.with_suffix(".new").write_text("".join(kept))
-                path.with_suffix(".new").replace(path)
-        return len(lines) - len(kept)
-
-    def put_blob(self, data: Any) -> str:
-        digest = sha256(bytes(data)).hexdigest()
-        new = self.folder / f"{uuid4().hex}.new"
-        new.write_bytes(bytes(data))
-        new.replace(self.folder / f"{digest}.blob")
-        return digest
-
-    def get_blob(self, digest: str) -> bytearray:
-        path = self.folder / f"{digest}.blob"
-        if "/" in digest or not path.exists():
-            raise BlobNotFoundError(f"There is no blob {digest}.")
-        return bytearray(path.read_bytes())
-
-
-def tagged(value: Any) -> dict[str, Any]:
-    if isinstance(value, bytes):
-        return {"%bytes": base64.b64encode(value).decode()}
-    if isinstance(value, datetime):
-        milliseconds = value.replace(microsecond=value.microsecond // 1000 * 1000)
-        return {"%date": milliseconds.isoformat()}
-    raise SerializationError(f"A {type(value).__name__} is not a value of a document.")
-
-
-def untagged(value: dict[str, Any]) -> Any:
-    if "%bytes" in value:
-        return base64.b64decode(value["%bytes"])
-    return datetime.fromisoformat(value["%date"]) if "%date" in value else value
 
 
 class TestFolder(ResultsDBConformance):
     @pytest.fixture
-    def results_db(self, tmp_path: Path) -> FolderResultsDB:
-        return FolderResultsDB(tmp_path)
+    def results_db(self, tmp_path: Path) -> FolderDB:
+        return FolderDB(tmp_path)
+
+
+def test_it_is_short() -> None:
+    parts = (FolderDB, own_store.tagged, own_store.untagged)
+    assert sum(len(inspect.getsource(part).splitlines()) for part in parts) < 80
+
+
+def test_models_record_into_it_and_find_their_results(tmp_path: Path, lume_home: Path) -> None:
+    configure(results_db=FolderDB(tmp_path))
+    model = Model.create_model(description="lens")
+    model.register(functions.thin_lens, version="1.0")
+    result = model.evaluate({"f": 2.0, "x": 1.0})
+    assert result.outputs["xp"] == -0.5
+    model.sweep(grid(f=[1.0, 2.0, 4.0], x=1.0), max_workers=0)
+    assert (tmp_path / "local.jsonl").exists()
+    assert not (lume_home / "results.db").exists()
+    table = model.get_results_df({"inputs.f": {"$gt": 1}}, sort=[("inputs.f", 1)])
+    assert list(table["outputs.xp"]) == [-0.5, -0.25]
+    assert table["id"].iloc[0] == result.id
+    assert context.results_db_service().count("local") == 3

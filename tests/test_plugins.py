@@ -62,7 +62,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
     ("group", "name"),
     [
         (group, name)
-        for group in (plugins.BACKENDS, plugins.RESULTS_DBS)
+        for group in (plugins.BACKENDS, plugins.RESULTS_DBS, plugins.FILESYSTEMS)
         for name in plugins.names(group)
     ],
 )

@@ -60,6 +60,9 @@ def configure(
         plugins.check(plugins.BACKENDS, settings.backend, variable="LUME_BACKEND")
     if results_db is None:
         plugins.check(plugins.RESULTS_DBS, settings.results_store, variable="LUME_RESULTS_DB__URL")
+    for identifier, config in settings.filesystems.items() if filesystems is None else ():
+        variable = f"LUME_FILESYSTEMS__{identifier.upper()}__URL"
+        plugins.check(plugins.FILESYSTEMS, config.scheme, variable=variable)
     given = {
         "model_db": model_db,
         "results_db": results_db,

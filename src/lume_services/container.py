@@ -70,6 +70,10 @@ def _filesystems() -> list[Filesystem]:
     filesystems: list[Filesystem] = [LocalFilesystem(settings.home / "files")]
     if settings.mounted_filesystem is not None:
         filesystems.append(MountedFilesystem.from_settings(settings.mounted_filesystem))
+    for identifier, config in settings.filesystems.items():
+        variable = f"LUME_FILESYSTEMS__{identifier.upper()}__URL"
+        kind = plugins.load(plugins.FILESYSTEMS, config.scheme, variable=variable)
+        filesystems.append(kind.from_url(identifier, config.url))
     return filesystems
 
 

@@ -41,8 +41,7 @@ _TABLE: dict[str, dict[str, _Plugin]] = {
         "sqlite": _Plugin("lume_services.services.results.sqlite:SQLiteResultsDB"),
     },
     FILESYSTEMS: {
-        "local": _Plugin("lume_services.services.files.filesystems.local:LocalFilesystem"),
-        "mounted": _Plugin("lume_services.services.files.filesystems.mounted:MountedFilesystem"),
+        "file": _Plugin("lume_services.services.files.filesystems.local:LocalFilesystem"),
     },
     # Kinds of stored value whose type lives in a module that serialization may not import.
     VALUES: {

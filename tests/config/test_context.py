@@ -19,6 +19,7 @@ from lume_services.errors import (
     EnvironmentNotConfiguredError,
     UnknownPluginError,
 )
+from lume_services.files import TextFile
 from lume_services.services.results import ResultsDBService
 from lume_services.testing import MemoryResultsDB
 
@@ -79,6 +80,19 @@ def test_a_backend_that_is_not_there_is_refused_with_those_that_are() -> None:
 def test_a_store_that_is_not_there_is_refused_with_those_that_are() -> None:
     settings = LUMEServicesSettings(results_db={"url": "redis://h"})
     with pytest.raises(ConfigurationError, match=r"LUME_RESULTS_DB__URL='redis' .* sqlite"):
+        configure(settings)
+
+
+def test_a_further_filesystem_is_used_by_its_identifier(tmp_path: Path) -> None:
+    configure(LUMEServicesSettings(filesystems={"data": {"url": f"file://{tmp_path}"}}))
+    assert context.file_service().identifiers == ["data", "local"]
+    TextFile(filename="notes/a.txt", filesystem_identifier="data").write("text")
+    assert (tmp_path / "notes" / "a.txt").read_text() == "text"
+
+
+def test_a_filesystem_that_is_not_there_is_refused_with_those_that_are() -> None:
+    settings = LUMEServicesSettings(filesystems={"data": {"url": "s3://bucket"}})
+    with pytest.raises(UnknownPluginError, match=r"LUME_FILESYSTEMS__DATA__URL='s3' .*: file\."):
         configure(settings)
 
 

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lume_services.errors import ConfigurationError, ResultsDBError, UnsupportedQueryError
-from lume_services.services.results import ResultsDB, ResultsDBConfig, network
+from lume_services.services import network
+from lume_services.services.results import ResultsDB, ResultsDBConfig
 from lume_services.services.results.sqlite import SQLiteResultsDB
 from lume_services.testing import MemoryResultsDB
 from lume_services.testing.document_cases import MOMENT

@@ -28,3 +28,8 @@ class FilesystemConfig(ServiceConfig):
     """A further filesystem, by URL."""
 
     url: str = Field(description="Where it is, as fsspec writes it: `file:///data`, `s3://…`.")
+
+    @property
+    def scheme(self) -> str:
+        """What stands before ``://``, which says what kind of filesystem it is."""
+        return self.url.partition("://")[0]

@@ -6,7 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lume_services.errors import FilesystemError, MissingFileError, PathOutsideFilesystemError
+from lume_services.errors import (
+    ConfigurationError,
+    FilesystemError,
+    MissingFileError,
+    PathOutsideFilesystemError,
+)
 from lume_services.services.files.filesystems._replace import TEMPORARY_PREFIX, Replacement
 from lume_services.services.files.filesystems.filesystem import Filesystem
 
@@ -23,14 +28,31 @@ class LocalFilesystem(Filesystem):
 
     identifier = "local"
 
-    def __init__(self, root: str | Path = "") -> None:
+    def __init__(self, root: str | Path = "", *, identifier: str = "local") -> None:
         """Use the files of this machine.
 
         Args:
             root: Where relative paths start: ``LUME_HOME/files`` when LUME-services makes it, the
                 working folder when not given.
+            identifier: The name by which file records refer to this filesystem.
         """
         self._root = Path(root)
+        self.identifier = identifier
+
+    @classmethod
+    def from_url(cls, identifier: str, url: str) -> LocalFilesystem:
+        """Make the filesystem of ``LUME_FILESYSTEMS__<identifier>__URL=file:///folder``.
+
+        Raises:
+            ConfigurationError: The URL names no absolute folder.
+        """
+        path = Path(url.removeprefix("file://"))
+        if not path.is_absolute():
+            raise ConfigurationError(
+                f"LUME_FILESYSTEMS__{identifier.upper()}__URL={url!r} names no folder: write "
+                "file:///folder, with three slashes"
+            )
+        return cls(path, identifier=identifier)
 
     def __str__(self) -> str:
         return str(self._root.absolute())

@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, Engine, event
 
 from lume_services.errors import ConfigurationError, ModelDBError
+from lume_services.services.network import refuse_network_filesystem
 
 __all__ = ["BEGIN", "BUSY_TIMEOUT_S", "make_folder", "set_up"]
 
@@ -23,7 +24,7 @@ def make_folder(url: URL) -> None:
     """Make the folder that the database file is in.
 
     Raises:
-        ConfigurationError: The URL names no file.
+        ConfigurationError: The URL names no file, or one on a network filesystem.
         ModelDBError: The folder cannot be made.
     """
     if url.database in (None, "", ":memory:"):
@@ -31,7 +32,9 @@ def make_folder(url: URL) -> None:
             "LUME_MODEL_DB__URL names a database in memory, which ends with each connection; "
             "name a file: sqlite:////path/to/models.db"
         )
-    folder = Path(str(url.database)).parent
+    path = Path(str(url.database))
+    refuse_network_filesystem(path, "LUME_HOME or LUME_MODEL_DB__URL")
+    folder = path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

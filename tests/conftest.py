@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -28,6 +30,21 @@ def lume_home(
     yield home
     context.close()
     context._settings = None
+
+
+class _CurrentStderr(io.TextIOBase):
+    """Whatever ``sys.stderr`` is at the time of writing."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+
+@pytest.fixture(autouse=True)
+def prefect_log_follows_stderr() -> None:
+    """Prefect logs to the stderr of when it was set up, and pytest has a new one each test."""
+    for handler in logging.getLogger().handlers:
+        if console := getattr(handler, "console", None):
+            console.file = _CurrentStderr()
 
 
 @pytest.fixture

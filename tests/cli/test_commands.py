@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -42,10 +41,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def run(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["lume-services", *arguments])
-        # Prefect logs to the stderr of when it was set up; pytest has one for each test.
-        for handler in logging.getLogger().handlers:
-            if console := getattr(handler, "console", None):
-                console.file = sys.stderr
         capsys.readouterr()
         code: Any = 0
         try:

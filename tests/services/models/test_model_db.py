@@ -17,6 +17,7 @@ from lume_services.errors import (
     MissingDependencyError,
     ModelDBError,
 )
+from lume_services.services import network
 from lume_services.services.models import ModelDBService
 from lume_services.services.models.db import ConnectionConfig, ModelDB, ModelDBConfig, _sqlite
 from lume_services.services.models.db.schema import Deployment, Project
@@ -192,3 +193,12 @@ def test_child_opens_its_own_connections(model_db: ModelDB) -> None:
     assert os.waitstatus_to_exitcode(status) == 0
     assert model_db.engine is parents_engine
     assert [project.project_name for project in service.get_projects()] == ["child", "parent"]
+
+
+def test_a_network_filesystem_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"36 35 98:0 / {tmp_path} rw - nfs4 server:/export rw\n")
+    monkeypatch.setattr(network, "MOUNTINFO", mounts)
+    with pytest.raises(ConfigurationError, match=r"LUME_HOME.* network filesystem \(nfs4\)"):
+        ModelDB(ModelDBConfig(url=f"sqlite:///{tmp_path}/models.db")).apply_schema()
+    assert not (tmp_path / "models.db").exists()

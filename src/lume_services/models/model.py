@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -14,29 +13,25 @@ from lume_services.errors import (
     AmbiguousError,
     DeploymentNotFoundError,
     LUMEServicesWarning,
-    ModelLoadError,
     ModelNotFoundError,
 )
-from lume_services.models._workers import Outcome, evaluate_point
-from lume_services.models.evaluation import Evaluator, entry_point_of, load_entry_point
+from lume_services.models._deployed import FLOW_NAME, Deployed, flow_entry_point, keep_here
+from lume_services.models._queries import documents_of
+from lume_services.models._workers import evaluate_point
+from lume_services.models.evaluation import Evaluator, entry_point_of
 from lume_services.models.points import points_of
+from lume_services.models.sweep import run_sweep
+from lume_services.results import Result, frame
 from lume_services.variables import describe
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lume_services.results import Result
     from lume_services.services.models import ModelDBService
     from lume_services.services.models.db.schema import Deployment, Flow
     from lume_services.services.scheduling.backends import Run
 
 __all__ = ["Model"]
-
-FLOW_NAME = "evaluate"
-"""Name of the flow that every model has: it evaluates the model and records the result."""
-
-# Models that only this process has, defined in a notebook or a script, by the id of their flow.
-_only_here: dict[str, Evaluator] = {}
 
 
 class Model:
@@ -67,7 +62,7 @@ class Model:
         self.facility: str = row.facility
         self.beampath: str = row.beampath
         self.description: str = row.description
-        self._in_use: _InUse | None = None
+        self._in_use: Deployed | None = None
 
     @classmethod
     def create_model(
@@ -174,7 +169,7 @@ class Model:
         """
         evaluator = Evaluator(obj)
         entry_point = entry_point_of(obj)
-        flow_entry_point = None if flow is None else _flow_entry_point(flow)
+        flow_from = None if flow is None else flow_entry_point(flow)
         self._registry.store_project(project_name=project_name)
         deployment_id = self._registry.store_deployment(
             model_id=self.model_id,
@@ -189,22 +184,24 @@ class Model:
         )
         if flow is not None:
             self._registry.store_flow(
-                flow_name=str(getattr(flow, "name", None) or flow_entry_point),
+                flow_name=str(getattr(flow, "name", flow_from)),
                 deployment_id=deployment_id,
                 project_name=project_name,
-                entry_point=flow_entry_point,
+                entry_point=flow_from,
             )
         if entry_point is None:
-            _only_here[flow_id] = evaluator
+            keep_here(flow_id, evaluator)
             warnings.warn(
                 f"{self.description!r} {version} is defined in a notebook or script: it can be "
                 "used in this process only. Put it into a module to use it from others.",
                 LUMEServicesWarning,
                 stacklevel=2,
             )
-        self._use(self._registry.get_deployment(deployment_id=deployment_id), project_name)
-        self._loaded.evaluator = evaluator
-        return self.deployment
+        deployment = self._registry.get_deployment(deployment_id=deployment_id)
+        flows = self._registry.get_flows(deployment_id=deployment_id, project_name=project_name)
+        self._in_use = Deployed(deployment, flows)
+        self._in_use.evaluator = evaluator
+        return deployment
 
     def load_deployment(
         self, *, version: str | None = None, deployment_id: int | None = None
@@ -228,35 +225,24 @@ class Model:
                 deployment = registry.get_live_deployment(model_id=self.model_id)
             except DeploymentNotFoundError:
                 deployment = registry.get_latest_deployment(model_id=self.model_id)
-        self._use(deployment)
+        flows = registry.get_flows(deployment_id=deployment.deployment_id)
+        self._in_use = Deployed(deployment, flows)
         return deployment
 
     @property
     def deployment(self) -> Deployment:
         """The deployment in use: the live one, or else the latest, unless another was loaded."""
-        return self._loaded.deployment
+        return self._deployed.deployment
 
     @property
     def flow(self) -> Flow:
         """The flow under which results of the deployment in use are recorded."""
-        return self._loaded.flow
+        return self._deployed.flow
 
     @property
     def variables(self) -> dict[str, dict[str, Any]]:
         """Inputs and outputs of the deployment in use: name, unit, range and the rest, by name."""
         return self.deployment.variables or {}
-
-    @property
-    def evaluator(self) -> Evaluator:
-        """What evaluates the deployment in use; the model is loaded on first use.
-
-        Raises:
-            ModelLoadError: It cannot be loaded in this process.
-        """
-        loaded = self._loaded
-        if loaded.evaluator is None:
-            loaded.evaluator = _evaluator_of(loaded)
-        return loaded.evaluator
 
     def evaluate(self, inputs: Mapping[str, Any] | None = None) -> Result:
         """Evaluate the model in this process and record the result.
@@ -272,39 +258,15 @@ class Model:
             InvalidInputError: A name is unknown, or a value has the wrong type or is out of range.
             Exception: Whatever the model raises, unchanged, after the failure was recorded.
         """
-        checked = self.evaluator.check(inputs or {})
-        outcome = evaluate_point(self.evaluator, checked)
-        result = self.result_of(checked, outcome, str(uuid4()))
+        evaluator = self._deployed.evaluator
+        checked = evaluator.check(inputs or {})
+        outcome = evaluate_point(evaluator, checked)
+        result = self._deployed.result(checked, outcome, str(uuid4()))
         result.insert()
         if outcome.exception is not None:
             outcome.exception.add_note(f"Recorded as failed result {result.id}.")
             raise outcome.exception
         return result
-
-    def result_of(self, inputs: Mapping[str, Any], outcome: Outcome, run_id: str) -> Result:
-        """The result, not stored yet, of evaluating the deployment in use.
-
-        Args:
-            inputs: The inputs as ``evaluator.check`` returned them.
-            outcome: What came of it.
-            run_id: Id of the run that it is part of.
-        """
-        from lume_services.results import Provenance, Result
-
-        loaded = self._loaded
-        return Result(
-            project_name=loaded.flow.project_name,
-            flow_id=loaded.flow.flow_id,
-            flow_run_id=run_id,
-            model_id=self.model_id,
-            deployment_id=loaded.deployment.deployment_id,
-            version=loaded.deployment.version,
-            inputs=inputs,
-            outputs=outcome.outputs,
-            status="success" if outcome.error is None else "failed",
-            error=outcome.error,
-            provenance=Provenance.collect(outcome.started, outcome.duration_s),
-        )
 
     def sweep(
         self,
@@ -328,9 +290,7 @@ class Model:
         Raises:
             InvalidInputError: A point is not one of this model; nothing has been evaluated then.
         """
-        from lume_services.models.sweep import run_sweep
-
-        return run_sweep(self, points_of(points), max_workers)
+        return run_sweep(self._deployed, points_of(points), max_workers)
 
     def run(self, parameters: Mapping[str, Any] | None = None) -> Run:
         """Run the model's flow on the configured backend and record the result.
@@ -341,7 +301,7 @@ class Model:
         Returns:
             A handle to wait for, with ``result``, ``logs`` and ``state``.
         """
-        return context.scheduling_service().run(**self._flow_run(parameters))
+        return context.scheduling_service().run(**self._deployed.run_arguments(parameters or {}))
 
     def run_and_return(
         self, parameters: Mapping[str, Any] | None = None, task_name: str | None = None
@@ -353,7 +313,7 @@ class Model:
             task_name: Return what this task of the flow returned, in the place of the result.
         """
         return context.scheduling_service().run_and_return(
-            **self._flow_run(parameters), task_name=task_name
+            **self._deployed.run_arguments(parameters or {}), task_name=task_name
         )
 
     def get_results(
@@ -374,8 +334,6 @@ class Model:
         Raises:
             UnsupportedQueryError: An operator is not understood.
         """
-        from lume_services.results import Result
-
         get_blob = context.results_db_service().get_blob
         documents = self._documents(query, sort, limit, all_deployments)
         return [Result.from_document(document, get_blob) for document in documents]
@@ -393,8 +351,6 @@ class Model:
             A row a result, with columns ``inputs.x``, ``outputs.y``, ``date_modified``,
             ``flow_id``, ``version`` and ``status``; arrays are objects.
         """
-        from lume_services.results import frame
-
         documents = self._documents(query, sort, limit, all_deployments)
         return frame(documents, context.results_db_service().get_blob)
 
@@ -430,31 +386,11 @@ class Model:
         return self._service or context.model_db_service()
 
     @property
-    def _loaded(self) -> _InUse:
+    def _deployed(self) -> Deployed:
         if self._in_use is None:
             self.load_deployment()
         assert self._in_use is not None
         return self._in_use
-
-    def _use(self, deployment: Deployment, project_name: str | None = None) -> None:
-        flows = self._registry.get_flows(deployment_id=deployment.deployment_id)
-        wanted = [flow for flow in flows if project_name in (None, flow.project_name)]
-        flow = next(flow for flow in wanted if flow.flow_name == FLOW_NAME)
-        own = next((flow for flow in wanted if flow.entry_point is not None), None)
-        self._in_use = _InUse(deployment, flow, own)
-
-    def _flow_run(self, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
-        if self._loaded.own_flow is not None:
-            run = load_entry_point(str(self._loaded.own_flow.entry_point))
-            return {"flow": run, "parameters": dict(parameters or {})}
-        from lume_services.models.flow import evaluate_model
-
-        checked = self.evaluator.check(parameters or {})
-        deployment_id = self._loaded.deployment.deployment_id
-        return {
-            "flow": evaluate_model,
-            "parameters": {"deployment_id": deployment_id, "inputs": checked},
-        }
 
     def _documents(
         self,
@@ -471,69 +407,11 @@ class Model:
             for deployment in deployments
             for flow in self._registry.get_flows(deployment_id=deployment.deployment_id)
         ]
-        results_db = context.results_db_service()
-        wanted = _stored_names(query or {}, self.variables)
-        stored = [(_stored_path(path, self.variables), order) for path, order in sort or ()]
-        found: list[dict[str, Any]] = []
-        for project_name in dict.fromkeys(flow.project_name for flow in flows):
-            flow_ids = [flow.flow_id for flow in flows if flow.project_name == project_name]
-            ours = {"flow_id": flow_ids[0] if len(flow_ids) == 1 else {"$in": flow_ids}}
-            both = {"$and": [ours, wanted]} if wanted else ours
-            found += results_db.find(project_name, both, sort=stored, limit=limit)
-        return found[:limit]
-
-
-@dataclass
-class _InUse:
-    """A deployment, the flow that evaluates it, its own flow, and what evaluates it when needed."""
-
-    deployment: Deployment
-    flow: Flow
-    own_flow: Flow | None
-    evaluator: Evaluator | None = None
-
-
-def _evaluator_of(loaded: _InUse) -> Evaluator:
-    deployment = loaded.deployment
-    if deployment.entry_point is not None:
-        return Evaluator(load_entry_point(deployment.entry_point))
-    if loaded.flow.flow_id in _only_here:
-        return _only_here[loaded.flow.flow_id]
-    raise ModelLoadError(
-        f"{deployment.model.description!r} {deployment.version} was registered from a notebook or "
-        "script and is not in this process. Register it again here, or put it into a module."
-    )
-
-
-def _stored_names(query: Any, variables: Iterable[str]) -> Any:
-    """A query in which variables whose names hold dots are written as they are stored."""
-    if isinstance(query, Mapping):
-        return {
-            _stored_path(name, variables): _stored_names(value, variables)
-            for name, value in query.items()
-        }
-    if isinstance(query, list):
-        return [_stored_names(value, variables) for value in query]
-    return query
-
-
-def _stored_path(path: str, variables: Iterable[str]) -> str:
-    from lume_services.results import field
-
-    part, _, rest = path.partition(".")
-    if part in ("inputs", "outputs"):
-        for name in variables:
-            if "." in name and (rest == name or rest.startswith(f"{name}.")):
-                return field(part, name) + rest.removeprefix(name)
-    return path
-
-
-def _flow_entry_point(flow: Any) -> str:
-    # A flow is found where the function that it was made from stands.
-    entry_point = entry_point_of(flow) or entry_point_of(getattr(flow, "fn", flow))
-    if entry_point is None:
-        raise ModelLoadError(
-            f"The flow {getattr(flow, 'name', flow)!r} is not at the top of a module, so that no "
-            "other process could load it"
+        return documents_of(
+            flows,
+            self.variables,
+            context.results_db_service(),
+            query=query,
+            sort=sort,
+            limit=limit,
         )
-    return entry_point

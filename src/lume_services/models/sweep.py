@@ -29,7 +29,7 @@ from lume_services.results import Result, describe_error, frame
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lume_services.models.model import Model
+    from lume_services.models._deployed import Deployed
     from lume_services.services.results import ResultsDBService
 
 __all__ = ["Recorder", "evaluate_here", "evaluate_in_pool", "run_sweep", "worker_count"]
@@ -162,27 +162,27 @@ def _outcome(future: Future[Outcome]) -> Outcome:
 
 
 def run_sweep(
-    model: Model, points: Sequence[Mapping[str, Any]], max_workers: int | None
+    deployed: Deployed, points: Sequence[Mapping[str, Any]], max_workers: int | None
 ) -> pd.DataFrame:
     """Evaluate and record; what ``Model.sweep`` promises."""
-    inputs = [_checked(model, number, point) for number, point in enumerate(points)]
+    inputs = [_checked(deployed, number, point) for number, point in enumerate(points)]
     hashes = [Result(inputs=point).inputs_hash for point in inputs]
-    documents = _recorded(model, hashes)
+    documents = _recorded(deployed, hashes)
     # A point that stands twice among the points is evaluated once.
     new = {
         digest: point
         for digest, point in zip(hashes, inputs, strict=True)
         if digest not in documents
     }
-    recorder = Recorder(model.flow.project_name, context.results_db_service())
+    recorder = Recorder(deployed.flow.project_name, context.results_db_service())
     run_id = str(uuid4())
     order = list(new)
     try:
         with progress_bar(len(new)) as advance:
-            for number, outcome in _outcomes(model, list(new.values()), max_workers):
+            for number, outcome in _outcomes(deployed, list(new.values()), max_workers):
                 if outcome is not None:
                     digest = order[number]
-                    result = model.result_of(new[digest], outcome, run_id)
+                    result = deployed.result(new[digest], outcome, run_id)
                     documents[digest] = recorder.add(result)
                     advance()
                 recorder.flush_if_due()
@@ -192,45 +192,46 @@ def run_sweep(
     return frame([documents[digest] for digest in hashes], recorder.service.get_blob)
 
 
-def _checked(model: Model, number: int, point: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(deployed: Deployed, number: int, point: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return model.evaluator.check(point)
+        return deployed.evaluator.check(point)
     except InvalidInputError as error:
         raise InvalidInputError(f"point {number}: {error}") from None
 
 
-def _recorded(model: Model, hashes: Sequence[str]) -> dict[str, Any]:
+def _recorded(deployed: Deployed, hashes: Sequence[str]) -> dict[str, Any]:
     """Documents of the points that have succeeded before, by the hash of their inputs."""
     results_db = context.results_db_service()
     found: dict[str, Any] = {}
     wanted = list(dict.fromkeys(hashes))
     for start in range(0, len(wanted), _QUERIED):
         query = {
-            "flow_id": model.flow.flow_id,
+            "flow_id": deployed.flow.flow_id,
             "inputs_hash": {"$in": wanted[start : start + _QUERIED]},
             "status": "success",
         }
-        for document in results_db.find(model.flow.project_name, query):
+        for document in results_db.find(deployed.flow.project_name, query):
             found.setdefault(document["inputs_hash"], document)
     return found
 
 
 def _outcomes(
-    model: Model, points: Sequence[Mapping[str, Any]], max_workers: int | None
+    deployed: Deployed, points: Sequence[Mapping[str, Any]], max_workers: int | None
 ) -> Iterator[tuple[int, Outcome | None]]:
-    entry_point = model.deployment.entry_point
+    entry_point = deployed.deployment.entry_point
     if not points:
         return iter(())
     if max_workers == 0:
-        return evaluate_here(model.evaluator, points)
+        return evaluate_here(deployed.evaluator, points)
     if entry_point is None:
         warnings.warn(
-            f"{model.description!r} is defined in a notebook or script, so other processes cannot "
-            "load it: the sweep runs in this one. Put it into a module to use every core.",
+            f"{deployed.deployment.model.description!r} is defined in a notebook or script, so "
+            "other processes cannot load it: the sweep runs in this one. Put it into a module to "
+            "use every core.",
             LUMEServicesWarning,
             stacklevel=4,
         )
-        return evaluate_here(model.evaluator, points)
+        return evaluate_here(deployed.evaluator, points)
     return evaluate_in_pool(entry_point, points, worker_count(max_workers, len(points)))
 
 

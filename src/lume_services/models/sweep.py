@@ -25,6 +25,7 @@ from lume_services.models._workers import (
 )
 from lume_services.models.evaluation import Evaluator
 from lume_services.results import Result, describe_error, frame
+from lume_services.serialization import canonical_hash, encode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,7 +167,7 @@ def run_sweep(
 ) -> pd.DataFrame:
     """Evaluate and record; what ``Model.sweep`` promises."""
     inputs = [_checked(deployed, number, point) for number, point in enumerate(points)]
-    hashes = [Result(inputs=point).inputs_hash for point in inputs]
+    hashes = [canonical_hash(encode(point, path="inputs")) for point in inputs]  # inputs_hash
     documents = _recorded(deployed, hashes)
     # A point that stands twice among the points is evaluated once.
     new = {

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import html
 import warnings
+from pathlib import Path
 from typing import Any
 
 import platformdirs
@@ -148,6 +149,12 @@ class LUMEServicesSettings(BaseSettings):
         except ValidationError as error:
             problem = describe_errors(error, type(self))
         raise ConfigurationError(problem)
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _from_here(cls, home: Path) -> Path:
+        # The databases in it must not move when the process changes its working folder.
+        return home.absolute()
 
     @field_validator("filesystems", mode="after")
     @classmethod

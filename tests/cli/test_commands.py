@@ -18,6 +18,7 @@ import pytest
 from lume_services.cli import main
 from lume_services.config import configure
 from lume_services.models import Model
+from lume_services.results import Result
 from tests.models import functions, physics
 
 
@@ -143,6 +144,16 @@ def test_results_are_listed_newest_first(run: Run, scanned: Model) -> None:
     query = '{"inputs.QUAD:K1": {"$lt": 2}}'
     (row,) = run("results", "list", "quadrupole", "--query", query, "--json").json
     assert row["inputs.QUAD:K1"] == 1.0
+
+
+def test_results_of_a_project_and_of_all(run: Run, scanned: Model) -> None:
+    Result(inputs={"x": 1}, outputs={"x": [1, 2]}, project_name="studies").insert()
+    assert len(run("results", "list", "--json").json) == 4
+    (row,) = run("results", "list", "--project", "studies", "--json").json
+    assert (row["inputs.x"], row["outputs.x"]) == (1, [1, 2])
+    assert run("results", "list", "--project", "none", "--json").json == []
+    assert run("results", "list").code == 0
+    assert run("results", "list", "quadrupole", "--project", "studies").code == 2
 
 
 def test_a_table_says_what_is_the_same_in_all_rows(run: Run, scanned: Model) -> None:

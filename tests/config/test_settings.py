@@ -85,6 +85,12 @@ def test_a_variable_of_a_path_may_have_a_default_or_must_be_set() -> None:
         LUMEServicesSettings()
 
 
+def test_a_relative_home_stays_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with with_environment(LUME_HOME="data"):
+        assert LUMEServicesSettings().home == tmp_path / "data"
+
+
 def test_the_env_file_is_read_and_the_environment_wins(tmp_path: Path) -> None:
     file = tmp_path / "lume.env"
     file.write_text("LUME_BACKEND=docker\nLUME_PREFECT__DEBUG=true\nPATH=/nowhere\n")

@@ -19,6 +19,7 @@ from lume_services.cli._output import (
     short,
 )
 from lume_services.cli.models import ModelName
+from lume_services.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,8 @@ Query = Annotated[
     typer.Option(help='MongoDB query as JSON: `{"inputs.x": {"$gt": 1}, "status": "success"}`.'),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many, the newest first.")]
+_NEWEST_FIRST = [("date_modified", -1)]
+
 AllVersions = Annotated[
     bool, typer.Option("--all-deployments", help="Results of every version, not just one.")
 ]
@@ -41,26 +44,38 @@ AllVersions = Annotated[
 
 @app.command("list", epilog="Example: `lume-services results list injector --limit 10`")
 def list_results(
-    model: ModelName,
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help="The model's id or description; all when not given."),
+    ] = None,
+    project: Annotated[
+        str | None, typer.Option(help="Results of this project, whatever the model.")
+    ] = None,
     query: Query = None,
     limit: Limit = 20,
     all_deployments: AllVersions = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the results of a model, the newest first."""
-    frame = _frame(model, query, limit, all_deployments)
+    """List the results of a model, of a project, or all, the newest first."""
+    if model is None:
+        frame = _of_project(project, query, limit)
+    elif project is None:
+        frame = _frame(model, query, limit, all_deployments)
+    else:
+        raise InvalidInputError("Give MODEL or --project, not both")
     if as_json:
         print_json(frame.to_dict("records"))
         return
     columns = {"id": frame["id"].str[:16]}
     same = []
     for name in map(str, frame.columns):
-        if name in ("id", "flow_id") or _holds_arrays(frame[name]):
+        if name in ("id", "flow_id") or not _is_plain(frame[name]):
             continue
+        heading = _short(name) if _short(name) not in columns else name
         if len(frame) > 1 and name != "date_modified" and frame[name].nunique(dropna=False) == 1:
-            same.append(f"{_short(name)}={short(frame[name].iloc[0])}")
+            same.append(f"{heading}={short(frame[name].iloc[0])}")
         else:
-            columns[_short(name)] = frame[name]
+            columns[heading] = frame[name]
     print_table(list(columns), zip(*columns.values(), strict=True), droppable=True)
     if same:
         note(f"In all of them: {', '.join(same)}")
@@ -96,8 +111,6 @@ def export(
     all_deployments: AllVersions = False,
 ) -> None:
     """Write the results of a model to a table file."""
-    from lume_services.errors import InvalidInputError
-
     writers = {".csv": _to_csv, ".parquet": _to_parquet, ".json": _to_json}
     if file.suffix not in writers:
         raise InvalidInputError(f"{file}: the name ends in one of {', '.join(writers)}")
@@ -173,20 +186,36 @@ def _found(result_id: str) -> Result:
 
 def _frame(model: str, query: str | None, limit: int | None, all_deployments: bool) -> pd.DataFrame:
     from lume_services.config import configure
-    from lume_services.errors import InvalidInputError
     from lume_services.models import Model
 
-    try:
-        parsed = json.loads(query) if query else None
-    except json.JSONDecodeError as error:
-        raise InvalidInputError(f"--query is not JSON: {error}") from None
+    parsed = _parsed(query)
     configure()
     return Model.find(model).get_results_df(
-        query=parsed,
-        sort=[("date_modified", -1)],
-        limit=limit,
-        all_deployments=all_deployments,
+        query=parsed, sort=_NEWEST_FIRST, limit=limit, all_deployments=all_deployments
     )
+
+
+def _of_project(project: str | None, query: str | None, limit: int | None) -> pd.DataFrame:
+    from lume_services.config import configure, context
+    from lume_services.results import frame
+
+    parsed = _parsed(query)
+    configure()
+    service = context.results_db_service()
+    found = [
+        document
+        for collection in (service.collections() if project is None else [project])
+        for document in service.find(collection, parsed, sort=_NEWEST_FIRST, limit=limit)
+    ]
+    found.sort(key=lambda document: document["date_modified"], reverse=True)
+    return frame(found[:limit], service.get_blob)
+
+
+def _parsed(query: str | None) -> Any:
+    try:
+        return json.loads(query) if query else None
+    except json.JSONDecodeError as error:
+        raise InvalidInputError(f"--query is not JSON: {error}") from None
 
 
 def _short(column: str) -> str:
@@ -195,8 +224,9 @@ def _short(column: str) -> str:
     return column.removeprefix("inputs.").removeprefix("outputs.")
 
 
-def _holds_arrays(column: pd.Series[Any]) -> bool:
-    return column.dtype == object and any(hasattr(value, "dtype") for value in column.head(20))
+def _is_plain(column: pd.Series[Any]) -> bool:
+    """Whether all values of a column are such as fit into a cell."""
+    return column.dtype != object or {*map(type, column)} <= {type(None), bool, int, float, str}
 
 
 def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -214,7 +244,7 @@ def _to_csv(frame: pd.DataFrame, file: Path) -> None:
 
 
 def _to_parquet(frame: pd.DataFrame, file: Path) -> None:
-    arrays = [name for name in frame.columns if _holds_arrays(frame[name])]
+    arrays = [name for name in frame.columns if not _is_plain(frame[name])]
     lists = {name: frame[name].map(_listed) for name in arrays}
     frame.assign(**lists).to_parquet(file, index=False)
 

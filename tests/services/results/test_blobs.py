@@ -6,6 +6,7 @@ import os
 import time
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,6 +143,38 @@ def test_what_killed_processes_left_is_collected_when_old(results_db: SQLiteResu
     assert results_db.collect_orphans(HOUR) == (1, 9)
     assert results_db.get_blob(digest) == b"kept"
     assert (blobs.path / "incoming-new").exists()
+
+
+@pytest.mark.parametrize("method", ["rename", "stat"])
+def test_collectors_at_once_do_not_fail(
+    results_db: SQLiteResultsDB, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    orphan = results_db.put_blob(b"orphan")
+    original = getattr(Path, method)
+
+    def and_another_comes(path: Path, *arguments: Any, **options: Any) -> Any:
+        done = original(path, *arguments, **options)
+        if any("doomed-" in str(name) for name in (path, *arguments)):
+            monkeypatch.undo()
+            assert SQLiteResultsDB(results_db.path).collect_orphans(HOUR) == (0, 0)
+        return done
+
+    monkeypatch.setattr(Path, method, and_another_comes)
+    assert results_db.collect_orphans(0) == (0, 0), "the other one put it back"
+    assert results_db.get_blob(orphan) == b"orphan"
+    assert results_db.collect_orphans(0) == (1, 6)
+
+
+def test_what_is_put_back_counts_as_stored_again(results_db: SQLiteResultsDB) -> None:
+    blobs = results_db.blobs
+    digest = results_db.put_blob(b"x")
+    file = file_of(blobs, digest)
+    grow_old(file)
+    # A collector was killed; then the blob is stored again, and its document is on its way.
+    file.rename(blobs.path / f"doomed-{digest}")
+    results_db.put_blob(b"x")
+    assert results_db.collect_orphans(HOUR) == (0, 0)
+    assert results_db.get_blob(digest) == b"x"
 
 
 def test_nothing_to_collect(results_db: SQLiteResultsDB) -> None:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BlobFolder", "StoredBlob"]
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DIGITS = 64
+_DIGEST = re.compile(rf"[0-9a-f]{{{_DIGITS}}}")
 _CHUNK = 1 << 20
 """Bytes written at a time; longer blobs are hashed and written at the same time."""
 _EDGE = 4096
@@ -139,19 +140,17 @@ class BlobFolder:
         Returns:
             Whether it was deleted.
         """
-        path, doomed = self._path(digest), self.path / f"{_DOOMED}{digest}"
-        with self._errors("cleaned up in"):
-            # Out of the way first: from here on, whoever stores the same bytes writes them anew.
-            # Who did so a moment earlier made it young, and it goes back.
-            try:
-                path.rename(doomed)
-            except FileNotFoundError:
-                return False
-            if time.time() - doomed.stat().st_mtime < older_than_s:
-                doomed.rename(path)
-                return False
-            doomed.unlink()
-        return True
+        # Out of the way first: from here on, whoever stores the same bytes writes them anew. Who
+        # did so a moment earlier made it young, and it goes back. The name is this call's alone:
+        # what another collector puts back meanwhile is gone from here, and spared.
+        doomed = self.path / f"{_DOOMED}{digest}-{uuid4().hex}"
+        with self._errors("cleaned up in"), suppress(FileNotFoundError):
+            self._path(digest).rename(doomed)
+            if time.time() - doomed.stat().st_mtime >= older_than_s:
+                doomed.unlink()
+                return True
+            self._put_back(doomed)
+        return False
 
     def discard_unfinished(self, older_than_s: float) -> tuple[int, int]:
         """Delete what writers left behind that were killed at least so many seconds ago.
@@ -162,8 +161,8 @@ class BlobFolder:
         count = size = 0
         with self._errors("cleaned up in"):
             for path in self.path.glob(f"{_DOOMED}*"):
-                with suppress(FileNotFoundError):
-                    path.rename(self._path(path.name.removeprefix(_DOOMED)))
+                with suppress(FileNotFoundError):  # its collector is alive
+                    self._put_back(path)
             for path in self.path.glob(f"{_INCOMING}*"):
                 with suppress(FileNotFoundError):  # it may have become a blob
                     status = path.stat()
@@ -176,6 +175,11 @@ class BlobFolder:
         if not _DIGEST.fullmatch(digest):
             raise BlobNotFoundError(f"{digest!r} is not the name of a blob, 64 hex digits.")
         return self.path / digest[:2] / digest[2:]
+
+    def _put_back(self, doomed: Path) -> None:
+        # Renewed, as the same bytes may have been stored again and be waiting for their document.
+        os.utime(doomed)
+        doomed.rename(self._path(doomed.name.removeprefix(_DOOMED)[:_DIGITS]))
 
     def _renew(self, digest: str, size: int) -> bool:
         """Whether the blob is there and whole; then it counts as stored just now."""

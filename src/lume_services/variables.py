@@ -99,7 +99,10 @@ def _checked(variable: Any, value: Any) -> Any:
     if "ScalarVariable" in kind and "IntVariable" not in kind and type(value) is int:
         value = float(value)
     if "NDVariable" in kind and isinstance(value, list | tuple):
-        value = np.asarray(value, dtype=variable.dtype)
+        try:
+            value = np.asarray(value, dtype=variable.dtype)
+        except (ValueError, TypeError) as error:
+            raise InvalidInputError(f"{variable.name}: {error}") from None
     _validate(variable, value, "none")  # only its type: the range is said more clearly here
     limits = getattr(variable, "value_range", None)
     if limits and not limits[0] <= value <= limits[1]:

@@ -32,6 +32,43 @@ def cannot_be_sent(inputs: dict[str, Any]) -> dict[str, Any]:
     return {"y": inputs["x"], "function": lambda: None}
 
 
+def cannot_be_stored(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {"y": {1, 2} if inputs["x"] == 2 else inputs["x"]}
+
+
+def gives_up(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Ends the program at some points, as wrapped simulation codes do."""
+    if inputs["x"] == 2:
+        raise SystemExit(4)
+    return {"y": inputs["x"]}
+
+
+def changes_its_inputs(inputs: dict[str, Any]) -> dict[str, Any]:
+    inputs["beam"] *= 0
+    inputs["apertures"].append(0.0)
+    return {"y": 1.0}
+
+
+def reads_a_corrector(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {"BPM.X": 2 * inputs["XCOR.VAL"]}
+
+
+class OnlyInTheParent:
+    """Can be made in the process of the test, and in no worker."""
+
+    def __init__(self) -> None:
+        if os.environ.get("LUME_TEST_PARENT") != str(os.getpid()):
+            raise OSError("the licence server is away")
+
+    def evaluate(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"y": inputs["x"]}
+
+
+def slow_at_the_end(inputs: dict[str, Any]) -> dict[str, Any]:
+    time.sleep(60 if inputs["x"] == 3 else 0.01)
+    return {"y": inputs["x"]}
+
+
 def where(inputs: dict[str, Any]) -> dict[str, Any]:
     time.sleep(0.02)
     return {"pid": os.getpid()}

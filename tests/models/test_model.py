@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import linecache
 import subprocess
 import sys
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,16 +19,20 @@ from lume_services.config import LUMEServicesSettings, configure, context
 from lume_services.errors import (
     AmbiguousError,
     DeploymentNotFoundError,
+    FlowNotFoundError,
     InvalidInputError,
     LUMEServicesWarning,
     ModelDBError,
     ModelLoadError,
     ModelNotFoundError,
+    SerializationError,
     UnsupportedQueryError,
 )
 from lume_services.models import Model
 from lume_services.results import Result
-from tests.models import functions
+from lume_services.services.models import ModelDBService
+from lume_services.services.models.db import ModelDB, ModelDBConfig
+from tests.models import flows, functions, physics
 
 
 def test_creating_a_model_twice_finds_the_first() -> None:
@@ -97,6 +104,45 @@ def test_a_wrong_input_is_refused_and_nothing_recorded(quadrupole: Model) -> Non
     with pytest.raises(InvalidInputError, match="outside its range"):
         quadrupole.evaluate({"QUAD:K1": 100.0})
     assert quadrupole.get_results() == []
+
+
+def test_inputs_are_recorded_as_they_were_given() -> None:
+    model = Model.create_model(description="careless")
+    model.register(functions.changes_its_inputs, version="1.0")
+    beam, apertures = np.ones(3), [1.0]
+    result = model.evaluate({"beam": beam, "apertures": apertures})
+    assert np.array_equal(beam, np.ones(3))
+    assert apertures == [1.0]
+    (found,) = model.get_results()
+    for inputs in (result.inputs, found.inputs):
+        assert np.array_equal(inputs["beam"], np.ones(3))
+        assert inputs["apertures"] == [1.0]
+
+
+def test_an_output_that_cannot_be_kept_is_a_recorded_failure() -> None:
+    model = Model.create_model(description="sets")
+    model.register(functions.cannot_be_stored, version="1.0")
+    with pytest.raises(SerializationError, match="outputs"):
+        model.evaluate({"x": 2})
+    (found,) = model.get_results()
+    assert found.status == "failed"
+
+
+@pytest.mark.parametrize("inputs", [[1.0], "x=1", 3])
+def test_inputs_that_are_no_dictionary_are_refused(quadrupole: Model, inputs: Any) -> None:
+    with pytest.raises(InvalidInputError, match="inputs are a dictionary"):
+        quadrupole.evaluate(inputs)
+
+
+def test_names_with_dots_of_a_model_without_variables() -> None:
+    model = Model.create_model(description="plain")
+    model.register(functions.reads_a_corrector, version="1.0")
+    for kick in (0.1, -0.1):
+        model.evaluate({"XCOR.VAL": kick})
+    (found,) = model.get_results({"inputs.XCOR.VAL": {"$lt": 0}})
+    assert found.outputs["BPM.X"] == -0.2
+    table = model.get_results_df(sort=[("outputs.BPM.X", 1)])
+    assert list(table["outputs.BPM.X"]) == [-0.2, 0.2]
 
 
 def test_a_failure_is_recorded_and_the_exception_arrives_unchanged() -> None:
@@ -172,6 +218,84 @@ def test_a_version_that_is_something_else_already_is_refused(quadrupole: Model) 
     with pytest.raises(ModelDBError, match=r"1\.0\.0"):
         quadrupole.register(functions.thin_lens, version="1.0.0")
     assert quadrupole.deployment.entry_point == "tests.models.physics:Quadrupole"
+
+
+def test_code_that_changed_needs_a_new_version(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "changing_optics.py"
+    module.write_text("def optics(inputs):\n    return {'y': 1}\n")
+    import changing_optics
+
+    model = Model.create_model(description="changing")
+    model.register(changing_optics.optics, version="1.0")
+    model.register(changing_optics.optics, version="1.0")
+    # Another length, so that the cached bytecode is not taken for current.
+    module.write_text("def optics(inputs):\n    return {'y': 22}\n")
+    importlib.reload(changing_optics)
+    linecache.checkcache()
+    with pytest.raises(ModelDBError, match=r"1\.0"):
+        model.register(changing_optics.optics, version="1.0")
+    model.register(changing_optics.optics, version="1.1")
+    assert model.evaluate({"x": 0}).outputs == {"y": 22}
+
+
+def test_code_that_changed_since_it_was_registered_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "edited_optics.py"
+    module.write_text("def optics(inputs):\n    return {'y': 1}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    code = (
+        "import sys; from lume_services.config import configure\n"
+        "from lume_services.models import Model\n"
+        "configure()\n"
+        "model = Model.create_model(description='edited')\n"
+        "if sys.argv[1] == 'register':\n"
+        "    import edited_optics; model.register(edited_optics.optics, version='1.0')\n"
+        "model.evaluate({'x': 0})"
+    )
+    for word, edit in (("register", ""), ("evaluate", "# a remark"), ("evaluate", "    ")):
+        module.write_text(module.read_text() + edit)
+        command = [sys.executable, "-c", code, word]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        assert "has changed since it was registered" not in done.stderr
+    module.write_text("def optics(inputs):\n    return {'y': 22}\n")
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "The code of 'edited' 1.0 has changed since it was registered" in done.stderr
+
+
+def test_a_version_stays_in_its_project(quadrupole: Model) -> None:
+    with pytest.raises(ModelDBError, match=r"'evaluate' of project 'local'.*new version"):
+        quadrupole.register(physics.Quadrupole, version="1.0.0", project_name="other")
+
+
+def test_a_run_of_a_model_in_another_registry_is_not_mixed_up(
+    quadrupole: Model, tmp_path: Path
+) -> None:
+    elsewhere = ModelDBService(ModelDB(ModelDBConfig(url=f"sqlite:///{tmp_path}/other.db")))
+    other = Model.create_model(description="other", service=elsewhere)
+    other.register(functions.thin_lens, version="1.0")
+    assert other.model_id == quadrupole.model_id
+    with pytest.raises(FlowNotFoundError):
+        other.run_and_return({"f": 1.0})
+    assert quadrupole.get_results() == []
+
+
+def test_a_model_with_a_flow_of_its_own(lume_home: Path) -> None:
+    model = Model.create_model(description="own flow")
+    model.register(functions.thin_lens, version="1.0", flow=flows.two_lenses)
+    assert Model.find("own flow").run_and_return({"f": 2.0}) == pytest.approx(-0.75e-3)
+    assert model.run_and_return({"f": 2.0}, task_name="first")["xp"] == pytest.approx(-0.5e-3)
+    with pytest.raises(ModelDBError, match="Register what changed under a new version"):
+        model.register(functions.thin_lens, version="1.0")
+    assert model.evaluate({"f": 1.0}).outputs["xp"] == -1e-3
+
+
+def test_a_model_is_made_once_a_process(quadrupole: Model) -> None:
+    one, two = Model.find("quadrupole"), Model.find("quadrupole")
+    one.evaluate({"QUAD:K1": 1.0})
+    two.run_and_return({"QUAD:K1": 2.0})
+    assert one._deployed.evaluator is two._deployed.evaluator
 
 
 def test_results_belong_to_a_version_unless_all_are_wanted() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lume_services.errors import InvalidInputError, LUMEServicesWarning
+from lume_services.config import context
+from lume_services.errors import InvalidInputError, LUMEServicesWarning, ModelLoadError
 from lume_services.models import Model, grid
 from tests.models import functions, physics
 
@@ -56,6 +60,92 @@ def test_a_failed_point_is_recorded_and_the_others_go_on() -> None:
     assert failed.error is not None
     assert failed.error["message"] == "no solution at x = 2.0"
     assert "fails_above_one" in failed.error["traceback"]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [(functions.cannot_be_stored, "SerializationError"), (functions.gives_up, "SystemExit")],
+)
+def test_whatever_goes_wrong_at_a_point_the_others_go_on(
+    model: Any, kind: str, workers: int
+) -> None:
+    swept = registered(model)
+    table = swept.sweep(grid(x=[1, 2, 3]), max_workers=workers)
+    assert list(table["status"]) == ["success", "failed", "success"]
+    assert table["id"].notna().all()
+    (failed,) = swept.get_results({"status": "failed"})
+    assert failed.error is not None
+    assert failed.error["type"].endswith(kind)
+
+
+def test_a_model_that_no_worker_can_load_stops_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUME_TEST_PARENT", str(os.getpid()))
+    model = registered(functions.OnlyInTheParent)
+    with pytest.raises(ModelLoadError, match=r"OnlyInTheParent .* licence server is away"):
+        model.sweep(grid(x=range(20)), max_workers=1)
+    assert model.get_results() == []
+
+
+SLOW_SWEEP = """
+import sys
+from lume_services.config import configure
+from lume_services.models import Model, grid
+from tests.models import functions
+configure()
+model = Model.create_model(description="slow")
+model.register(functions.slow_at_the_end, version="1.0")
+print("begun", flush=True)
+model.sweep(grid(x=range(4)), max_workers=int(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def slow_sweep(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], subprocess.Popen[str]]:
+    """Start a sweep in another process whose last point takes a minute."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+
+    def start(workers: int) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", SLOW_SWEEP, str(workers)]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        return process
+
+    return start
+
+
+def stored_within(seconds: float, wanted: int) -> bool:
+    deadline = time.monotonic() + seconds
+    while context.results_db_service().count("local") < wanted:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_results_are_stored_while_a_slow_point_is_evaluated(
+    slow_sweep: Callable[[int], subprocess.Popen[str]],
+) -> None:
+    process = slow_sweep(0)
+    try:
+        assert stored_within(20, 3)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_an_interrupt_ends_a_pool_at_once_and_keeps_what_is_done(
+    slow_sweep: Callable[[int], subprocess.Popen[str]],
+) -> None:
+    process = slow_sweep(1)
+    assert stored_within(20, 3)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=15)
+    assert "KeyboardInterrupt" in errors
+    assert context.results_db_service().count("local") == 3
 
 
 @pytest.mark.slow

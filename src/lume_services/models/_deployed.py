@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lume_services.errors import FlowNotFoundError, ModelLoadError
+from lume_services.errors import FlowNotFoundError, LUMEServicesWarning, ModelLoadError
 from lume_services.models._workers import Outcome
-from lume_services.models.evaluation import Evaluator, entry_point_of, load_entry_point
+from lume_services.models.evaluation import (
+    Evaluator,
+    entry_point_of,
+    load_entry_point,
+    source_hash,
+)
 from lume_services.results import Provenance, Result
 
 if TYPE_CHECKING:
     from lume_services.services.models.db.schema import Deployment, Flow
 
-__all__ = ["FLOW_NAME", "Deployed", "flow_entry_point", "keep_here"]
+__all__ = ["FLOW_NAME", "Deployed", "flow_entry_point", "flow_name"]
 
 FLOW_NAME = "evaluate"
 """Name of the flow that every model has: it evaluates the model and records the result."""
 
-# Models that only this process has, defined in a notebook or a script, by the id of their flow.
-_only_here: dict[str, Evaluator] = {}
+# Models are made once a process, by the id of their flow and where they are loaded from. Those that
+# are defined in a notebook or a script are nowhere else.
+_evaluators: dict[tuple[str, str | None], Evaluator] = {}
 
 
 class Deployed:
@@ -32,14 +39,27 @@ class Deployed:
     """
 
     def __init__(self, deployment: Deployment, flows: list[Flow]) -> None:
-        evaluating = [flow for flow in flows if flow.flow_name == FLOW_NAME]
-        if not evaluating:
-            raise FlowNotFoundError(
-                f"{deployment!r} has no flow {FLOW_NAME!r}: store it with Model.register"
-            )
         self.deployment = deployment
-        self.flow = evaluating[0]
-        self._own_flow = next((flow for flow in flows if flow.entry_point is not None), None)
+        self._flows = flows
+
+    @property
+    def flow(self) -> Flow:
+        """The flow that its results are recorded under.
+
+        Raises:
+            FlowNotFoundError: It was not stored by ``Model.register``.
+        """
+        for flow in self._flows:
+            if flow.flow_name == FLOW_NAME:
+                return flow
+        raise FlowNotFoundError(
+            f"{self.deployment!r} has no flow {FLOW_NAME!r}: store it with Model.register"
+        )
+
+    @property
+    def own_flow(self) -> Flow | None:
+        """The flow that it was registered with."""
+        return next((flow for flow in self._flows if flow.entry_point is not None), None)
 
     @cached_property
     def evaluator(self) -> Evaluator:
@@ -48,15 +68,32 @@ class Deployed:
         Raises:
             ModelLoadError: It cannot be loaded in this process.
         """
-        if self.deployment.entry_point is not None:
-            return Evaluator(load_entry_point(self.deployment.entry_point))
-        if self.flow.flow_id in _only_here:
-            return _only_here[self.flow.flow_id]
-        raise ModelLoadError(
-            f"{self.deployment.model.description!r} {self.deployment.version} was registered from "
-            "a notebook or script and is not in this process. Register it again here, or put it "
-            "into a module."
-        )
+        key = (self.flow.flow_id, self.deployment.entry_point)
+        if key not in _evaluators:
+            _evaluators[key] = self._load()
+        return _evaluators[key]
+
+    def keep(self, evaluator: Evaluator) -> None:
+        """Evaluate it by this from now on, everywhere in this process."""
+        _evaluators[self.flow.flow_id, self.deployment.entry_point] = evaluator
+        self.__dict__["evaluator"] = evaluator
+
+    def _load(self) -> Evaluator:
+        name = f"{self.deployment.model.description!r} {self.deployment.version}"
+        if self.deployment.entry_point is None:
+            raise ModelLoadError(
+                f"{name} was registered from a notebook or script and is not in this process. "
+                "Register it again here, or put it into a module."
+            )
+        model = load_entry_point(self.deployment.entry_point)
+        if self.deployment.sha256 not in (None, source_hash(model)):
+            warnings.warn(
+                f"The code of {name} has changed since it was registered: its results are no "
+                "longer of one kind. Register it under a new version.",
+                LUMEServicesWarning,
+                stacklevel=2,
+            )
+        return Evaluator(model)
 
     def result(self, inputs: Mapping[str, Any], outcome: Outcome, run_id: str) -> Result:
         """The result of an evaluation, not stored yet.
@@ -82,22 +119,23 @@ class Deployed:
 
     def run_arguments(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """What the scheduling service is given to run it: a flow and its parameters."""
-        if self._own_flow is not None:
-            flow = load_entry_point(str(self._own_flow.entry_point))
-            return {"flow": flow, "parameters": dict(parameters)}
+        project_name = self.flow.project_name
+        if self.own_flow is not None:
+            flow = load_entry_point(str(self.own_flow.entry_point))
+            return {"flow": flow, "parameters": dict(parameters), "project_name": project_name}
         from lume_services.models.flow import evaluate_model  # imports Prefect
 
         inputs = self.evaluator.check(parameters)
-        deployment_id = self.deployment.deployment_id
         return {
             "flow": evaluate_model,
-            "parameters": {"deployment_id": deployment_id, "inputs": inputs},
+            "parameters": {"flow_id": self.flow.flow_id, "inputs": inputs},
+            "project_name": project_name,
         }
 
 
-def keep_here(flow_id: str, evaluator: Evaluator) -> None:
-    """Keep a model that no other process can load, for as long as this process lives."""
-    _only_here[flow_id] = evaluator
+def flow_name(flow: Any) -> str:
+    """What a flow of a user's own is called: Prefect's name, or that of the function."""
+    return str(getattr(flow, "name", None) or flow.__name__)
 
 
 def flow_entry_point(flow: Any) -> str:

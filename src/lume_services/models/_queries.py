@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lume_services.results import field
+from lume_services.serialization import decode_name
 from lume_services.services.results.selection import Selection
 
 if TYPE_CHECKING:
@@ -34,11 +35,12 @@ def documents_of(
         sort: In which order.
         limit: At most so many.
     """
-    wanted = _stored_names(query or {}, variables)
-    order = [(_stored_path(path, variables), direction) for path, direction in sort or ()] or None
     ids: dict[str, list[str]] = {}
     for flow in flows:
         ids.setdefault(flow.project_name, []).append(flow.flow_id)
+    names = list(variables) or _recorded_names(ids, results_db)
+    wanted = _stored_names(query or {}, names)
+    order = [(_stored_path(path, names), direction) for path, direction in sort or ()] or None
     found: list[dict[str, Any]] = []
     for project_name, flow_ids in ids.items():
         ours = {"flow_id": flow_ids[0] if len(flow_ids) == 1 else {"$in": flow_ids}}
@@ -47,6 +49,15 @@ def documents_of(
     if len(ids) > 1:
         return list(Selection(None, None, order, limit, 0).apply(iter(found)))
     return found
+
+
+def _recorded_names(ids: Mapping[str, list[str]], results_db: ResultsDBService) -> set[str]:
+    """Names in a recorded result, of a model that does not say which variables it has."""
+    for project_name, flow_ids in ids.items():
+        document = results_db.find_one(project_name, {"flow_id": {"$in": flow_ids}})
+        if document is not None:
+            return {decode_name(name) for name in (*document["inputs"], *document["outputs"])}
+    return set()
 
 
 def _stored_names(query: Any, variables: Iterable[str]) -> Any:

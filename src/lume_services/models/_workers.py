@@ -1,18 +1,20 @@
-"""The worker side of a sweep: a spawned process that evaluates points of one model."""
+"""Evaluating a point, here or in a worker process, and the processes that do it."""
 
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
+from lume_services.errors import ModelLoadError
 from lume_services.models.evaluation import Evaluator, load_entry_point
 from lume_services.results import describe_error
 
@@ -28,9 +30,13 @@ class Outcome:
     duration_s: float
     outputs: Mapping[str, Any]
     error: dict[str, str] | None = None
-    """``type``, ``message`` and ``traceback`` when the model raised."""
+    """``type``, ``message`` and ``traceback`` when it failed."""
     exception: BaseException | None = None
     """What was raised, in the process that raised it only."""
+
+    def failed(self, error: BaseException) -> Outcome:
+        """The same evaluation, but failed."""
+        return replace(self, outputs={}, error=describe_error(error), exception=error)
 
 
 def evaluate_point(evaluator: Evaluator, inputs: Mapping[str, Any]) -> Outcome:
@@ -39,42 +45,59 @@ def evaluate_point(evaluator: Evaluator, inputs: Mapping[str, Any]) -> Outcome:
     clock = time.perf_counter()
     try:
         outputs = evaluator(inputs)
-    except Exception as error:  # whatever the model raises is recorded
-        return Outcome(
-            started, time.perf_counter() - clock, {}, describe_error(error), exception=error
-        )
+    except (Exception, SystemExit) as error:  # whatever the model raises is recorded
+        return Outcome(started, time.perf_counter() - clock, {}).failed(error)
     return Outcome(started, time.perf_counter() - clock, outputs)
 
 
-# The model of this worker process: made once, by the pool's initializer.
-_evaluator: Evaluator | None = None
+# The model of this worker process, made once by the pool's initializer; or why there is none.
+_loaded: Evaluator | str = "not loaded"
 
 
 def _load(entry_point: str, path: list[str]) -> None:
-    global _evaluator  # one model a process, for as long as the process lives
+    global _loaded
+    # An interrupt is for the process that asked for the points; it ends its workers itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.path[:] = path
-    _evaluator = Evaluator(load_entry_point(entry_point))
+    try:
+        _loaded = Evaluator(load_entry_point(entry_point))
+    except Exception as error:  # raised here it would only break the pool
+        _loaded = f"{entry_point} cannot be loaded in a worker process: {error}"
 
 
 def evaluate_remotely(inputs: Mapping[str, Any]) -> Outcome:
-    """Evaluate one point in a worker process."""
-    assert _evaluator is not None
-    outcome = evaluate_point(_evaluator, inputs)
-    # Exceptions of a simulation code often do not survive pickling; their record does.
-    return Outcome(outcome.started, outcome.duration_s, outcome.outputs, outcome.error)
+    """Evaluate one point in a worker process.
 
-
-def pool(entry_point: str, workers: int) -> ProcessPoolExecutor:
-    """A pool of processes that have the model loaded.
-
-    Processes are spawned, not forked: simulation codes hold threads and open files.
+    Raises:
+        ModelLoadError: The model cannot be loaded there.
     """
-    return ProcessPoolExecutor(
+    if isinstance(_loaded, str):
+        raise ModelLoadError(_loaded)
+    # Exceptions of a simulation code often do not survive pickling; their record does.
+    return replace(evaluate_point(_loaded, inputs), exception=None)
+
+
+@contextmanager
+def pool(entry_point: str, workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that have the model loaded; left by an exception, they are ended at once.
+
+    They are spawned, not forked: simulation codes hold threads and open files.
+    """
+    others = set(multiprocessing.active_children())
+    executor = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_load,
         initargs=(entry_point, list(sys.path)),
     )
+    try:
+        yield executor
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager

@@ -12,6 +12,8 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from copy import deepcopy
+from hashlib import sha256
 from importlib import import_module
 from threading import Lock
 from types import ModuleType
@@ -20,7 +22,9 @@ from typing import Any
 from lume_services.errors import InvalidInputError, ModelLoadError
 from lume_services.variables import checked_inputs, default_values, schema
 
-__all__ = ["Evaluator", "entry_point_of", "load_entry_point"]
+__all__ = ["Evaluator", "entry_point_of", "load_entry_point", "source_hash"]
+
+_UNCHANGING = frozenset({bool, int, float, complex, str, bytes, type(None)})
 
 
 class Evaluator:
@@ -65,14 +69,25 @@ class Evaluator:
                 type or is out of its range. Ranges are enforced whatever the variable's own
                 ``default_validation_config`` says.
         """
+        if not isinstance(inputs, Mapping):
+            raise InvalidInputError(
+                f"inputs are a dictionary of values by name, not a {type(inputs).__name__}"
+            )
         if not self.variables:
             return dict(inputs)
         return checked_inputs(inputs, self.variables, self._defaults)
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Evaluate at inputs that ``check`` has returned; one evaluation at a time."""
+        """Evaluate at inputs that ``check`` has returned; one evaluation at a time.
+
+        The model gets values of its own: what it does to them does not change what is recorded.
+        """
+        own = {
+            name: value if type(value) in _UNCHANGING else deepcopy(value)
+            for name, value in inputs.items()
+        }
         with self._lock:
-            outputs = self._evaluate(dict(inputs))
+            outputs = self._evaluate(own)
         if not isinstance(outputs, Mapping):
             raise InvalidInputError(
                 f"The model returned {type(outputs).__name__}, not a dictionary of outputs by name"
@@ -104,6 +119,19 @@ def entry_point_of(model: Any) -> str | None:
     return None
 
 
+def source_hash(model: Any) -> str | None:
+    """The sha256 of a model's own source, that of its class or function.
+
+    It tells whether a version is still what was registered; what else the code depends on is in
+    the package list of each result. None where there is no source, as in a plain prompt.
+    """
+    code = model if inspect.isclass(model) or inspect.isroutine(model) else type(model)
+    try:
+        return sha256(inspect.getsource(code).encode()).hexdigest()
+    except (OSError, TypeError):
+        return None
+
+
 def load_entry_point(entry_point: str) -> Any:
     """Import what ``entry_point_of`` named.
 
@@ -113,7 +141,7 @@ def load_entry_point(entry_point: str) -> Any:
     module_name, _, name = entry_point.partition(":")
     try:
         found = _attribute(import_module(module_name), name)
-    except ImportError as error:
+    except Exception as error:  # a module may raise anything while it is imported
         raise ModelLoadError(
             f"{entry_point} cannot be imported: {error}. Install the package it is in, or start "
             f"where {module_name.partition('.')[0]!r} can be imported."

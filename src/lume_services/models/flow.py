@@ -12,12 +12,11 @@ __all__ = ["evaluate_model"]
 
 
 @flow(name="evaluate")
-def evaluate_model(deployment_id: int, inputs: dict[str, Any]) -> Result:
+def evaluate_model(flow_id: str, inputs: dict[str, Any]) -> Result:
     """Evaluate a deployment of a model and record the result.
 
     Args:
-        deployment_id: The deployment, by its id in the registry.
+        flow_id: The flow of that deployment: the same in every registry.
         inputs: The model's inputs by name.
     """
-    model = Model.of_deployment(deployment_id)
-    return model.evaluate(inputs)
+    return Model.of_flow(flow_id).evaluate(inputs)

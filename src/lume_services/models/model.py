@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -12,13 +13,18 @@ from lume_services.context import context
 from lume_services.errors import (
     AmbiguousError,
     DeploymentNotFoundError,
+    FlowNotFoundError,
+    InvalidInputError,
+    LUMEServicesError,
     LUMEServicesWarning,
+    ModelDBError,
     ModelNotFoundError,
+    SerializationError,
 )
-from lume_services.models._deployed import FLOW_NAME, Deployed, flow_entry_point, keep_here
+from lume_services.models._deployed import FLOW_NAME, Deployed, flow_entry_point, flow_name
 from lume_services.models._queries import documents_of
 from lume_services.models._workers import evaluate_point
-from lume_services.models.evaluation import Evaluator, entry_point_of
+from lume_services.models.evaluation import Evaluator, entry_point_of, source_hash
 from lume_services.models.points import points_of
 from lume_services.models.sweep import run_sweep
 from lume_services.results import Result, frame
@@ -88,8 +94,11 @@ class Model:
             service: The registry; the configured one when not given.
 
         Raises:
+            InvalidInputError: The description is empty.
             ModelDBError: A text is too long, or the registry cannot be reached.
         """
+        if not description:
+            raise InvalidInputError("description is empty: say in a few words what the model is")
         model_id = (service or context.model_db_service()).store_model(
             description=description,
             author=author,
@@ -100,16 +109,16 @@ class Model:
         return cls(model_id, service=service)
 
     @classmethod
-    def of_deployment(cls, deployment_id: int, *, service: ModelDBService | None = None) -> Model:
-        """The model that a deployment belongs to, with that deployment in use.
+    def of_flow(cls, flow_id: str, *, service: ModelDBService | None = None) -> Model:
+        """The model that a flow is of, with the deployment that it runs in use.
 
         Raises:
-            DeploymentNotFoundError: The registry has no deployment of that id.
+            FlowNotFoundError: The registry has no flow of that id.
         """
         registry = service or context.model_db_service()
-        row = registry.get_deployment(deployment_id=deployment_id)
-        model = cls(row.model_id, service=service)
-        model.load_deployment(deployment_id=deployment_id)
+        flow = registry.get_flow(flow_id=flow_id)
+        model = cls(flow.deployment.model_id, service=service)
+        model._in_use = Deployed(flow.deployment, [flow])
         return model
 
     @classmethod
@@ -121,10 +130,12 @@ class Model:
             AmbiguousError: Several have that description; the message lists them.
         """
         registry = service or context.model_db_service()
-        if isinstance(name, int) or name.isdecimal():
-            return cls(int(name), service=service)
+        if str(name).isdecimal():
+            # A description may be a number too.
+            with suppress(ModelNotFoundError):
+                return cls(int(name), service=service)
         try:
-            rows = registry.get_models(description=name)
+            rows = registry.get_models(description=str(name))
         except ModelNotFoundError:
             raise ModelNotFoundError(
                 f"No model is called {name!r}. `lume-services models list` shows what there is."
@@ -169,48 +180,52 @@ class Model:
         """
         evaluator = Evaluator(obj)
         entry_point = entry_point_of(obj)
-        flow_from = None if flow is None else flow_entry_point(flow)
-        self._registry.store_project(project_name=project_name)
-        deployment_id = self._registry.store_deployment(
+        registry = self._registry
+        deployment_id = registry.store_deployment(
             model_id=self.model_id,
             version=version,
             kind="python",
             entry_point=entry_point,
+            sha256=source_hash(obj),
             variables=evaluator.schema(),
-            is_live=is_live,
         )
-        flow_id = self._registry.store_flow(
+        self._check_flows(deployment_id, project_name, flow)
+        registry.store_project(project_name=project_name)
+        registry.store_flow(
             flow_name=FLOW_NAME, deployment_id=deployment_id, project_name=project_name
         )
         if flow is not None:
-            self._registry.store_flow(
-                flow_name=str(getattr(flow, "name", flow_from)),
+            registry.store_flow(
+                flow_name=flow_name(flow),
                 deployment_id=deployment_id,
                 project_name=project_name,
-                entry_point=flow_from,
+                entry_point=flow_entry_point(flow),
             )
+        if is_live:  # last, so that nobody gets a version that is not all there
+            registry.promote(deployment_id)
+        self._in_use = Deployed(
+            registry.get_deployment(deployment_id=deployment_id),
+            registry.get_flows(deployment_id=deployment_id),
+        )
+        self._in_use.keep(evaluator)
         if entry_point is None:
-            keep_here(flow_id, evaluator)
             warnings.warn(
                 f"{self.description!r} {version} is defined in a notebook or script: it can be "
                 "used in this process only. Put it into a module to use it from others.",
                 LUMEServicesWarning,
                 stacklevel=2,
             )
-        deployment = self._registry.get_deployment(deployment_id=deployment_id)
-        flows = self._registry.get_flows(deployment_id=deployment_id, project_name=project_name)
-        self._in_use = Deployed(deployment, flows)
-        self._in_use.evaluator = evaluator
-        return deployment
+        return self.deployment
 
     def load_deployment(
-        self, *, version: str | None = None, deployment_id: int | None = None
+        self, deployment_id: int | None = None, *, version: str | None = None
     ) -> Deployment:
         """Choose the version to use.
 
         Args:
-            version: The version; the live one, or else the latest, when nothing is given.
-            deployment_id: Its id, in the place of its version.
+            deployment_id: Its id in the registry.
+            version: The version, in the place of the id. When neither is given, the live one, or
+                else the latest.
 
         Raises:
             DeploymentNotFoundError: There is no such deployment.
@@ -225,8 +240,7 @@ class Model:
                 deployment = registry.get_live_deployment(model_id=self.model_id)
             except DeploymentNotFoundError:
                 deployment = registry.get_latest_deployment(model_id=self.model_id)
-        flows = registry.get_flows(deployment_id=deployment.deployment_id)
-        self._in_use = Deployed(deployment, flows)
+        self._in_use = Deployed(deployment, self._flows_of(deployment.deployment_id))
         return deployment
 
     @property
@@ -256,13 +270,22 @@ class Model:
 
         Raises:
             InvalidInputError: A name is unknown, or a value has the wrong type or is out of range.
+            SerializationError: An output cannot be kept; recorded as a failure.
             Exception: Whatever the model raises, unchanged, after the failure was recorded.
         """
         evaluator = self._deployed.evaluator
         checked = evaluator.check(inputs or {})
         outcome = evaluate_point(evaluator, checked)
-        result = self._deployed.result(checked, outcome, str(uuid4()))
-        result.insert()
+        run_id = str(uuid4())
+        result = self._deployed.result(checked, outcome, run_id)
+        try:
+            result.insert()
+        except SerializationError as error:  # outputs that cannot be kept are a failure too
+            outcome = outcome.failed(error)
+            result = self._deployed.result(checked, outcome, run_id)
+            result.insert()
+        except LUMEServicesError as error:
+            raise error from outcome.exception
         if outcome.exception is not None:
             outcome.exception.add_note(f"Recorded as failed result {result.id}.")
             raise outcome.exception
@@ -344,15 +367,25 @@ class Model:
         sort: Sequence[tuple[str, int]] | None = None,
         limit: int | None = None,
         all_deployments: bool = False,
+        large_values: bool = True,
     ) -> pd.DataFrame:
-        """Results of the deployment in use as a table; the arguments are those of ``get_results``.
+        """Results of the deployment in use as a table.
+
+        Args:
+            query: See ``get_results``, as for the next three.
+            sort: In which order.
+            limit: At most so many.
+            all_deployments: Whether results of the model's other versions are wanted too.
+            large_values: Whether values over 1 MiB are read. Otherwise a line of text about each
+                stands in its place, which is much quicker.
 
         Returns:
             A row a result, with columns ``inputs.x``, ``outputs.y``, ``date_modified``,
             ``flow_id``, ``version`` and ``status``; arrays are objects.
         """
         documents = self._documents(query, sort, limit, all_deployments)
-        return frame(documents, context.results_db_service().get_blob)
+        get_blob = context.results_db_service().get_blob if large_values else None
+        return frame(documents, get_blob)
 
     def __repr__(self) -> str:
         return f"Model(model_id={self.model_id}, description={self.description!r})"
@@ -392,6 +425,25 @@ class Model:
         assert self._in_use is not None
         return self._in_use
 
+    def _flows_of(self, deployment_id: int) -> list[Flow]:
+        try:
+            return self._registry.get_flows(deployment_id=deployment_id)
+        except FlowNotFoundError:
+            return []
+
+    def _check_flows(self, deployment_id: int, project_name: str, flow: Any) -> None:
+        """Refuse to change the project or the own flow of a version that is stored already."""
+        flows = {(FLOW_NAME, project_name)}
+        if flow is not None:
+            flows.add((flow_name(flow), project_name))
+        stored = {(row.flow_name, row.project_name) for row in self._flows_of(deployment_id)}
+        if stored and stored != flows:
+            raise ModelDBError(
+                f"This version of {self.description!r} is stored with the flows "
+                f"{_listed(stored)}, not {_listed(flows)}. Register what changed under a new "
+                "version."
+            )
+
     def _documents(
         self,
         query: Mapping[str, Any] | None,
@@ -403,9 +455,7 @@ class Model:
         if all_deployments:
             deployments = self._registry.get_deployments(model_id=self.model_id)
         flows = [
-            flow
-            for deployment in deployments
-            for flow in self._registry.get_flows(deployment_id=deployment.deployment_id)
+            flow for deployment in deployments for flow in self._flows_of(deployment.deployment_id)
         ]
         return documents_of(
             flows,
@@ -415,3 +465,7 @@ class Model:
             sort=sort,
             limit=limit,
         )
+
+
+def _listed(flows: set[tuple[str, str]]) -> str:
+    return ", ".join(f"{name!r} of project {project!r}" for name, project in sorted(flows))

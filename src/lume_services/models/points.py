@@ -51,13 +51,11 @@ def points_of(points: Iterable[Mapping[str, Any]] | pd.DataFrame) -> list[dict[s
     """
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(points, pandas.DataFrame):
-        columns = {str(name): str(name) for name in points.columns}
-        if any(name.startswith("inputs.") for name in columns):
-            columns = {
-                name: name.removeprefix("inputs.") for name in columns if name.startswith("inputs.")
-            }
-        rows = points[list(columns)].rename(columns=columns).to_dict("records")
-        return [{str(name): value for name, value in row.items()} for row in rows]
+        table = points.rename(columns=str)
+        inputs = [name for name in table.columns if name.startswith("inputs.")]
+        if inputs:
+            table = table[inputs].rename(columns=lambda name: name.removeprefix("inputs."))
+        return [dict(row) for row in table.to_dict("records")]
     if isinstance(points, Mapping | str) or not isinstance(points, Iterable):
         raise InvalidInputError(
             "points are dictionaries (a list of them), a DataFrame, or grid(x=[…], y=[…]); "

@@ -1,0 +1,24 @@
+"""A flow of a model's own, for the tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lume_services.flows import flow, task
+from tests.models.functions import thin_lens
+
+
+@task
+def first(f: float) -> dict[str, Any]:
+    return thin_lens({"f": f})
+
+
+@task
+def second(f: float, ray: dict[str, Any]) -> dict[str, Any]:
+    return thin_lens({"f": f, **ray})
+
+
+@flow
+def two_lenses(f: float) -> float:
+    """The angle of a ray after two thin lenses with a drift of 1 m after each."""
+    return float(second(f, first(f))["xp"])

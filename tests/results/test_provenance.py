@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import getpass
+import os
 import pickle
 import platform
+import time
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,9 @@ from packaging.utils import canonicalize_name
 from lume_services.errors import BlobNotFoundError
 from lume_services.results import Provenance, Result
 from lume_services.serialization import blob_digests, hash_only
+from lume_services.services.results import ResultsDBService
+from lume_services.services.results.memory import MemoryResultsDB
+from lume_services.services.results.sqlite import SQLiteResultsDB
 
 STARTED = datetime(2026, 10, 1, tzinfo=UTC)
 
@@ -73,10 +79,28 @@ def test_it_is_never_part_of_what_a_result_is() -> None:
 
 
 def test_each_store_gets_the_package_list(service: Any) -> None:
-    from lume_services.services.results import ResultsDBService
-    from lume_services.services.results.memory import MemoryResultsDB
-
     for store in (service, ResultsDBService(MemoryResultsDB())):
         Result(inputs={}, provenance=Provenance.collect()).insert(store)
         (document,) = store.find_all("local")
         assert store.get_blob(document["provenance"]["packages"])
+
+
+def test_results_after_a_collection_have_the_package_list_again(tmp_path: Path) -> None:
+    service = ResultsDBService(SQLiteResultsDB(tmp_path / "results.db"))
+    first = Result(inputs={"x": 1.0}, provenance=Provenance.collect())
+    service.delete("local", [first.insert(service)])
+    assert service.collect_orphans(0)[0] == 1
+    Result(inputs={"x": 2.0}, provenance=Provenance.collect()).insert(service)
+    (document,) = service.find_all("local")
+    assert service.get_blob(document["provenance"]["packages"])
+
+
+def test_the_package_list_of_a_result_to_come_is_young(tmp_path: Path) -> None:
+    service = ResultsDBService(SQLiteResultsDB(tmp_path / "results.db"))
+    result = Result(inputs={"x": 1.0}, provenance=Provenance.collect())
+    for _ in range(2):
+        document = result.get_db_dict(service.put_blob)
+        digest = document["provenance"]["packages"]
+        file = tmp_path / "results-blobs" / digest[:2] / digest[2:]
+        assert time.time() - file.stat().st_mtime < 60, "it would be collected under our hands"
+        os.utime(file, (0, 0))

@@ -13,9 +13,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from types import MethodType
 from typing import Any
-from weakref import WeakValueDictionary
 
 from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, PrivateAttr
@@ -28,9 +26,6 @@ __all__ = ["Provenance", "describe_error"]
 
 # https://packaging.python.org/en/latest/specifications/recording-installed-packages/
 _INSTALLED = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)(-py[\d.]+)?\.(dist|egg)-info")
-
-# Stores that this process has given its package list to.
-_keepers: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
 
 class Provenance(BaseModel):
@@ -88,8 +83,8 @@ class Provenance(BaseModel):
         document = dict(self)
         with suppress(BlobNotFoundError):
             packages = self._package_list()
-            _keep(packages, put_blob)
-            document["package_list"] = {"%blob": self.packages, "size": len(packages)}
+            # With every result, however often: it may have been collected since the last one.
+            document["package_list"] = {"%blob": put_blob(packages), "size": len(packages)}
         return document
 
     def package_list(self) -> list[str]:
@@ -135,21 +130,12 @@ def describe_error(error: BaseException) -> dict[str, str]:
     return {name: text.encode(errors="replace").decode() for name, text in described.items()}
 
 
-def _keep(packages: bytes, put_blob: PutBlob) -> None:
-    """Store a package list, once for each store: making sure that it is there takes a while."""
-    keeper = put_blob.__self__ if isinstance(put_blob, MethodType) else None
-    if keeper is None or _keepers.get(id(keeper)) is not keeper:
-        put_blob(packages)
-    if keeper is not None:
-        _keepers[id(keeper)] = keeper
-
-
 @cache
 def _process() -> dict[str, str]:
     try:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):  # A container's user may have no name.
-        user = str(os.getuid()) if hasattr(os, "getuid") else ""
+        user = str(os.getuid())
     return {
         "host": platform.node(),
         "user": user,

@@ -111,18 +111,17 @@ def export(
     all_deployments: AllVersions = False,
 ) -> None:
     """Write the results of a model to a table file."""
+    from lume_services.services._atomic import replacing
+
     writers = {".csv": _to_csv, ".parquet": _to_parquet, ".json": _to_json}
     if file.suffix not in writers:
         raise InvalidInputError(f"{file}: the name ends in one of {', '.join(writers)}")
-    frame = _frame(model, query, limit, all_deployments)
-    # Written beside it and renamed: a reader never sees half a table.
-    partial = file.with_name(f".{file.name}.partial")
+    frame = _frame(model, query, limit, all_deployments, large_values=True)
     try:
-        writers[file.suffix](frame, partial)
-        partial.replace(file)
+        with replacing(file) as new:
+            writers[file.suffix](frame, new)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InvalidInputError(f"{file} cannot be written: {error.strerror}") from None
+        raise InvalidInputError(f"{file} cannot be written: {error.strerror or error}") from None
     note(f"{len(frame)} results in {file}")
 
 
@@ -184,15 +183,30 @@ def _found(result_id: str) -> Result:
     return Result.from_document(found[0], service.get_blob)
 
 
-def _frame(model: str, query: str | None, limit: int | None, all_deployments: bool) -> pd.DataFrame:
+def _frame(
+    model: str,
+    query: str | None,
+    limit: int | None,
+    all_deployments: bool,
+    large_values: bool = False,
+) -> pd.DataFrame:
     from lume_services.config import configure
+    from lume_services.errors import DeploymentNotFoundError
     from lume_services.models import Model
+    from lume_services.results import frame
 
     parsed = _parsed(query)
     configure()
-    return Model.find(model).get_results_df(
-        query=parsed, sort=_NEWEST_FIRST, limit=limit, all_deployments=all_deployments
-    )
+    try:
+        return Model.find(model).get_results_df(
+            query=parsed,
+            sort=_NEWEST_FIRST,
+            limit=limit,
+            all_deployments=all_deployments,
+            large_values=large_values,
+        )
+    except DeploymentNotFoundError:
+        return frame([])
 
 
 def _of_project(project: str | None, query: str | None, limit: int | None) -> pd.DataFrame:
@@ -208,7 +222,7 @@ def _of_project(project: str | None, query: str | None, limit: int | None) -> pd
         for document in service.find(collection, parsed, sort=_NEWEST_FIRST, limit=limit)
     ]
     found.sort(key=lambda document: document["date_modified"], reverse=True)
-    return frame(found[:limit], service.get_blob)
+    return frame(found[:limit])
 
 
 def _parsed(query: str | None) -> Any:
@@ -246,7 +260,10 @@ def _to_csv(frame: pd.DataFrame, file: Path) -> None:
 def _to_parquet(frame: pd.DataFrame, file: Path) -> None:
     arrays = [name for name in frame.columns if not _is_plain(frame[name])]
     lists = {name: frame[name].map(_listed) for name in arrays}
-    frame.assign(**lists).to_parquet(file, index=False)
+    try:
+        frame.assign(**lists).to_parquet(file, index=False)
+    except ValueError as error:  # pyarrow's, when a column holds several kinds of values
+        raise InvalidInputError(f"Parquet cannot hold this, write .json: {error}") from None
 
 
 def _listed(value: Any) -> Any:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from lume_services.errors import BlobNotFoundError, CorruptBlobError, ResultsDBError
+from lume_services.services._atomic import make_folder, put_in_place, sync_folder
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -56,6 +57,7 @@ class BlobFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stored: set[int] = set()
+        self._durable: dict[str, int] = {}
 
     def put(self, data: Buffer) -> str:
         """Store bytes and wait until they are on the disk.
@@ -73,25 +75,14 @@ class BlobFolder:
         """
         view = memoryview(data)
         view = view.cast("B") if view.nbytes else memoryview(b"")
-        # Hashing takes as long as writing, and neither holds the interpreter's lock: both at once,
-        # unless these look like bytes stored before, of which nothing needs writing.
-        looks = hash((len(view), bytes(view[:_EDGE]), bytes(view[-_EDGE:])))
-        writer = None
-        with self._errors("written to"), self._incoming() as incoming:
-            if len(view) > _CHUNK and looks not in self._stored:
-                writer = Thread(target=incoming.write, args=(view,), name="blob-writer")
-                writer.start()
-            try:
-                digest = sha256(view).hexdigest()
-                incoming.unwanted = self._renew(digest, len(view))
-            finally:
-                if writer is not None:
-                    writer.join()
-            if not incoming.unwanted:
-                if writer is None:
+        with self._errors("written to"):
+            if len(view) > _CHUNK:
+                return self._put_large(view)
+            digest = sha256(view).hexdigest()
+            if not self._renew(digest, len(view)):
+                with self._incoming() as incoming:
                     incoming.write(view)
-                self._take_in(incoming, digest)
-        self._stored.add(looks)
+                    self._take_in(incoming, digest)
         return digest
 
     def get(self, digest: str) -> bytearray:
@@ -176,6 +167,28 @@ class BlobFolder:
             raise BlobNotFoundError(f"{digest!r} is not the name of a blob, 64 hex digits.")
         return self.path / digest[:2] / digest[2:]
 
+    def _put_large(self, view: memoryview) -> str:
+        # Hashing takes as long as writing, and neither holds the interpreter's lock: both at once,
+        # unless these look like bytes stored before, of which nothing needs writing.
+        looks = hash((len(view), bytes(view[:_EDGE]), bytes(view[-_EDGE:])))
+        writer = None
+        with self._incoming() as incoming:
+            if looks not in self._stored:
+                writer = Thread(target=incoming.write, args=(view,), name="blob-writer")
+                writer.start()
+            try:
+                digest = sha256(view).hexdigest()
+                incoming.unwanted = self._renew(digest, len(view))
+            finally:
+                if writer is not None:
+                    writer.join()
+            if not incoming.unwanted:
+                if writer is None:
+                    incoming.write(view)
+                self._take_in(incoming, digest)
+        self._stored.add(looks)
+        return digest
+
     def _put_back(self, doomed: Path) -> None:
         # Renewed, as the same bytes may have been stored again and be waiting for their document.
         os.utime(doomed)
@@ -186,19 +199,22 @@ class BlobFolder:
         path = self._path(digest)
         try:
             os.utime(path)
-            if path.stat().st_size != size:
-                return False
+            status = path.stat()
         except (FileNotFoundError, PermissionError):
             return False
-        # Its writer may not have come this far yet.
-        _sync(path.parent, self.path)
+        if status.st_size != size:
+            return False
+        # Its writer may not have come so far that the name is on the disk. Once is enough: every
+        # result renews its list of packages.
+        if self._durable.get(digest) != status.st_ino:
+            sync_folder(path.parent)
+            sync_folder(self.path)
+            self._durable[digest] = status.st_ino
         return True
 
     @contextmanager
     def _incoming(self) -> Iterator[_Incoming]:
-        if not self.path.exists():
-            self.path.mkdir(parents=True, exist_ok=True)
-            _sync(self.path.parent)
+        make_folder(self.path)
         incoming = _Incoming(self.path / f"{_INCOMING}{uuid4().hex}")
         try:
             yield incoming
@@ -210,8 +226,8 @@ class BlobFolder:
             raise incoming.error
         path = self._path(digest)
         path.parent.mkdir(exist_ok=True)
-        incoming.path.replace(path)
-        _sync(path.parent, self.path)
+        put_in_place(incoming.path, path)
+        sync_folder(self.path)
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
@@ -244,15 +260,3 @@ class _Incoming:
                     os.fsync(file.fileno())
         except OSError as error:
             self.error = error
-
-
-def _sync(*folders: Path) -> None:
-    """Wait until the names in folders are on the disk."""
-    if os.name == "nt":  # where a folder cannot be opened; NTFS keeps a journal of names
-        return
-    for folder in folders:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lume_services.errors import (
@@ -12,7 +12,7 @@ from lume_services.errors import (
     MissingFileError,
     PathOutsideFilesystemError,
 )
-from lume_services.services.files.filesystems._replace import TEMPORARY_PREFIX, Replacement
+from lume_services.services._atomic import TEMPORARY_PREFIX, make_folder, replacing
 from lume_services.services.files.filesystems.filesystem import Filesystem
 
 __all__ = ["LocalFilesystem"]
@@ -92,23 +92,23 @@ class LocalFilesystem(Filesystem):
     def writing(self, path: str, *, create_dir: bool = True) -> Iterator[Path]:
         """See ``Filesystem.writing``; the temporary file is in the same folder."""
         target = self.resolve(path)
-        with self._reporting("write", path):
-            if create_dir:
-                target.parent.mkdir(parents=True, exist_ok=True)
-            elif not target.parent.is_dir():
-                raise MissingFileError(
-                    f"Cannot write {path!r} on filesystem {self.identifier!r}: the folder "
-                    f"{target.parent} does not exist. create_dir=True makes it."
-                )
-            new = Replacement(target)
-        # Not under _reporting: what the caller does inside the context is not ours to rename.
-        try:
-            yield new.path
-        except BaseException:
-            new.discard()
-            raise
-        with self._reporting("write", path):
-            new.commit()
+        with ExitStack() as replacement:
+            with self._reporting("write", path):
+                self._find_folder(path, target.parent, create_dir)
+                new = replacement.enter_context(replacing(target))
+            # Not under _reporting: what the caller does with the file is not ours to rename.
+            yield new
+            with self._reporting("write", path):
+                replacement.close()
+
+    def _find_folder(self, path: str, folder: Path, create_dir: bool) -> None:
+        if create_dir:
+            make_folder(folder)
+        elif not folder.is_dir():
+            raise MissingFileError(
+                f"Cannot write {path!r} on filesystem {self.identifier!r}: the folder {folder} "
+                "does not exist. create_dir=True makes it."
+            )
 
     def file_exists(self, path: str) -> bool:
         """See ``Filesystem.file_exists``."""
@@ -123,7 +123,7 @@ class LocalFilesystem(Filesystem):
     def create_dir(self, path: str) -> None:
         """See ``Filesystem.create_dir``."""
         with self._reporting("make", path):
-            self.resolve(path).mkdir(parents=True, exist_ok=True)
+            make_folder(self.resolve(path))
 
     def list_dir(self, path: str = "") -> list[str]:
         """See ``Filesystem.list_dir``."""

@@ -19,7 +19,7 @@ from lume_services.errors import (
 )
 from lume_services.services import network
 from lume_services.services.models import ModelDBService
-from lume_services.services.models.db import ConnectionConfig, ModelDB, ModelDBConfig, _sqlite
+from lume_services.services.models.db import ConnectionConfig, ModelDB, ModelDBConfig
 from lume_services.services.models.db.schema import Deployment, Project
 
 PASSWORD = "p@ss/w:rd%"
@@ -110,7 +110,7 @@ def test_reference_to_nothing(model_db: ModelDB) -> None:
 
 
 def test_locked_file(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_sqlite, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("lume_services.services.models.db.db.BUSY_TIMEOUT_S", 0.05)
     model_db = ModelDB(ModelDBConfig(url=url))
     model_db.apply_schema()
     other = sqlite3.connect(sa.make_url(url).database or "", isolation_level=None)
@@ -124,7 +124,7 @@ def test_locked_file(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     model_db = ModelDB(ModelDBConfig(url=f"sqlite:///{tmp_path / 'file' / 'models.db'}"))
-    with pytest.raises(ModelDBError, match=r"file, cannot be made.*LUME_HOME"):
+    with pytest.raises(ModelDBError, match=r"registry .*file/models.db cannot be made.*LUME_HOME"):
         ModelDBService(model_db).get_models()
 
 

@@ -16,7 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lume_services.errors import ConfigurationError, ResultsDBError, UnsupportedQueryError
+from lume_services.errors import (
+    ConfigurationError,
+    DuplicateResultError,
+    ResultsDBError,
+    UnsupportedQueryError,
+)
 from lume_services.services import network
 from lume_services.services.results import ResultsDB, ResultsDBConfig
 from lume_services.services.results.sqlite import SQLiteResultsDB
@@ -223,6 +228,22 @@ def test_file_of_a_newer_version_is_refused(results_db: SQLiteResultsDB, path: P
         connection.execute("PRAGMA user_version = 2")
     with pytest.raises(ResultsDBError, match=r"newer version .*format 2.*upgrade lume-services"):
         SQLiteResultsDB(path)
+
+
+def test_file_of_a_version_that_never_was_is_refused(
+    results_db: SQLiteResultsDB, path: Path
+) -> None:
+    results_db.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 0")
+    with pytest.raises(ResultsDBError, match=r"is of format 0, .* reads 1"):
+        SQLiteResultsDB(path)
+
+
+def test_collection_without_a_name_is_not_called_a_duplicate(results_db: SQLiteResultsDB) -> None:
+    with pytest.raises(ResultsDBError, match=r"NOT NULL.*collection") as caught:
+        results_db.insert_one(None, {"x": 1})  # type: ignore[arg-type] # as users may
+    assert not isinstance(caught.value, DuplicateResultError)
 
 
 def test_file_that_is_no_database(path: Path) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, event
 
 from lume_services.errors import ConfigurationError, ModelDBError
+from lume_services.services._sqlite import make_folder_of, use_write_ahead_log
 from lume_services.services.network import refuse_network_filesystem
 
-__all__ = ["BEGIN", "BUSY_TIMEOUT_S", "make_folder", "set_up"]
+__all__ = ["BEGIN", "make_folder", "set_up"]
 
-BUSY_TIMEOUT_S = 60.0
-"""How long a connection waits for another one's write to end."""
+_SETTING = "LUME_HOME or LUME_MODEL_DB__URL"
 
 BEGIN = "sqlite_begin"
 """Execution option of an engine: the statement that begins its transactions."""
@@ -33,15 +32,8 @@ def make_folder(url: URL) -> None:
             "name a file: sqlite:////path/to/models.db"
         )
     path = Path(str(url.database))
-    refuse_network_filesystem(path, "LUME_HOME or LUME_MODEL_DB__URL")
-    folder = path.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ModelDBError(
-            f"The folder of the model registry, {folder}, cannot be made: {error.strerror}. "
-            "Set LUME_HOME or LUME_MODEL_DB__URL to a place that can be written."
-        ) from error
+    refuse_network_filesystem(path, _SETTING)
+    make_folder_of(path, "the model registry", _SETTING, ModelDBError)
 
 
 def set_up(engine: Engine, *, foreign_keys: bool = True) -> None:
@@ -58,25 +50,10 @@ def set_up(engine: Engine, *, foreign_keys: bool = True) -> None:
         # Python's sqlite3 begins transactions by itself, too late and never IMMEDIATE; with None
         # it leaves them to _begun below.
         connection.isolation_level = None
-        _use_write_ahead_log(connection)
+        use_write_ahead_log(connection, Path(str(engine.url.database)))
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get(BEGIN, "BEGIN"))
-
-
-def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    # While another process makes the switch, SQLite refuses it at once instead of waiting.
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not busy or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return

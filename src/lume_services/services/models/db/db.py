@@ -17,6 +17,7 @@ from lume_services.errors import (
     ModelDBError,
     SchemaError,
 )
+from lume_services.services._sqlite import BUSY_TIMEOUT_S
 from lume_services.services.models.db import _sqlite, migrations
 from lume_services.services.models.settings import ModelDBConfig
 
@@ -142,7 +143,7 @@ class ModelDB:
         options = self.config.connection.model_dump()
         if self._is_sqlite:
             _sqlite.make_folder(self._url)
-            options["connect_args"] = {"timeout": _sqlite.BUSY_TIMEOUT_S}
+            options["connect_args"] = {"timeout": BUSY_TIMEOUT_S}
         try:
             if not migrating:
                 engine = create_engine(self._url, **options)

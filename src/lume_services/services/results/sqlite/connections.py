@@ -10,11 +10,9 @@ from pathlib import Path
 from threading import Lock
 
 from lume_services.errors import ResultsDBError
+from lume_services.services._sqlite import BUSY_TIMEOUT_S, make_folder_of
 
-__all__ = ["BUSY_TIMEOUT_S", "Connections"]
-
-BUSY_TIMEOUT_S = 60.0
-"""How long a writer waits for those before it."""
+__all__ = ["Connections"]
 
 
 class Connections:
@@ -102,13 +100,9 @@ class Connections:
             connection.close()
 
     def _connect(self) -> sqlite3.Connection:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ResultsDBError(
-                f"The folder of the results database {self.path} cannot be made: {error.strerror}. "
-                "Set LUME_HOME or LUME_RESULTS_DB__URL to a place where you may write."
-            ) from error
+        make_folder_of(
+            self.path, "the results database", "LUME_HOME or LUME_RESULTS_DB__URL", ResultsDBError
+        )
         connection = sqlite3.connect(
             self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )

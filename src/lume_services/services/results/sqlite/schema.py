@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from pathlib import Path
 
-from lume_services.errors import ConfigurationError, ResultsDBError
-from lume_services.services.results.sqlite.connections import BUSY_TIMEOUT_S
+from lume_services.errors import ResultsDBError
+from lume_services.services._sqlite import use_write_ahead_log
 
 __all__ = ["prepare"]
 
@@ -49,7 +48,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
 
     Raises:
         ConfigurationError: SQLite cannot keep a write-ahead log there.
-        ResultsDBError: It is another database, or one of a newer version.
+        ResultsDBError: It is another database, or one of another version.
     """
     identity, version, tables = connection.execute(_IDENTIFY).fetchone()
     if identity != _APPLICATION_ID and not tables:
@@ -60,20 +59,20 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} is an SQLite database, but not one of results: set LUME_HOME or "
             "LUME_RESULTS_DB__URL to another place."
         )
-    if version != _VERSION:
+    if version > _VERSION:
         raise ResultsDBError(
             f"{path} was written by a newer version of LUME-services (format {version}, "
             f"this version reads {_VERSION}): upgrade lume-services."
         )
+    if version < _VERSION:
+        raise ResultsDBError(
+            f"{path} is of format {version}, and this version of LUME-services reads {_VERSION}: "
+            "no release wrote such a file. Restore it from a backup, or move it away."
+        )
 
 
 def _create(connection: sqlite3.Connection, path: Path) -> None:
-    mode = _set_write_ahead_log(connection)
-    if mode != "wal":
-        raise ConfigurationError(
-            f"{path}: SQLite cannot keep a write-ahead log there ({mode!r}). Set LUME_HOME to a "
-            "folder on a local disk."
-        )
+    use_write_ahead_log(connection, path)
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have come first.
@@ -84,15 +83,3 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-
-
-def _set_write_ahead_log(connection: sqlite3.Connection) -> str:
-    """Switch the log on; unlike with everything else, SQLite does not wait for others here."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)

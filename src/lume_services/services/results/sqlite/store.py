@@ -220,7 +220,9 @@ class SQLiteResultsDB(ResultsDB):
         collection, name, unique_hash = row[:3]
         try:
             connection.execute(_INSERT, row)
-        except sqlite3.IntegrityError:
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+                raise
             existing = connection.execute(
                 "SELECT id FROM results WHERE collection = ? AND unique_hash = ?",
                 [collection, unique_hash],

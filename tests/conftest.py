@@ -26,7 +26,8 @@ def lume_home(
     monkeypatch.setenv("LUME_HOME", str(home))
     # So that a Prefect engine run, where a test starts one, never touches the user's own folder.
     monkeypatch.setenv("PREFECT_HOME", str(home / "prefect"))
-    monkeypatch.setenv("LUME_SECRETS_DIR", str(home / "no-secrets"))
+    secrets = tmp_path_factory.mktemp("no-secrets")
+    monkeypatch.setenv("LUME_SECRETS_DIR", str(secrets))
     yield home
     context.close()
     context._settings = None

@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from lume_services.errors import ConfigurationError
+from lume_services.services.settings import NOT_TO_BE_SHOWN
 
 __all__ = [
     "DELIMITER",
@@ -133,7 +134,11 @@ def describe_errors(error: ValidationError, settings: type[BaseModel]) -> str:
             lines.append(f"{name} is missing")
         elif problem["type"] == "extra_forbidden":
             lines.append(f"{name} is not a setting{nearest(name, settings)}")
-        elif any(_pattern(known).fullmatch(name) for known in shown) and not name.endswith("URL"):
+        elif (
+            any(_pattern(known).fullmatch(name) for known in shown)
+            and not name.endswith("URL")
+            and problem["type"] != NOT_TO_BE_SHOWN
+        ):
             lines.append(f"{name}={to_text(problem['input'])!r}: {message}")
         else:
             lines.append(f"{name}: {message}")
@@ -143,7 +148,7 @@ def describe_errors(error: ValidationError, settings: type[BaseModel]) -> str:
 def nearest(name: str, settings: type[BaseModel]) -> str:
     """A sentence with the known variable that a name is probably meant to be, or nothing."""
     known = [variable.name for variable in variables_of(settings)]
-    found = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.7)
+    found = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.8)
     return f". Did you mean {found[0]}?" if found else ""
 
 
@@ -168,8 +173,15 @@ def _ours(texts: Mapping[str, str | None]) -> dict[str, str]:
     }
 
 
+def _special(name: str) -> str | None:
+    """A variable that says where others are; like them, in small or capital letters."""
+    return os.environ.get(name) or next(
+        (text for given, text in os.environ.items() if given.upper() == name and text), None
+    )
+
+
 def _env_file() -> dict[str, str]:
-    name = os.environ.get(ENV_FILE)
+    name = _special(ENV_FILE)
     if not name:
         return {}
     path = Path(name).expanduser()
@@ -182,9 +194,11 @@ def _env_file() -> dict[str, str]:
 
 
 def _secret_files() -> dict[str, str]:
-    given = os.environ.get(SECRETS_DIR)
+    given = _special(SECRETS_DIR)
     folder = Path(given or "/run/secrets").expanduser()
     if not folder.is_dir():
+        if given:
+            raise ConfigurationError(f"{SECRETS_DIR}={given!r} is not a folder")
         return {}
     try:
         return _ours(

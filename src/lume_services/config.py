@@ -44,6 +44,8 @@ def configure(
     Nothing is connected and no driver is imported: that happens when a service is first used.
     Calling it again replaces every service and closes the old connections.
 
+    What you pass in stays yours: it is used until the next call, and not closed.
+
     Args:
         settings: The settings; read from the environment when not given.
         model_db: Your own implementation of the model registry's database.
@@ -59,7 +61,9 @@ def configure(
     if backend is None:
         plugins.check(plugins.BACKENDS, settings.backend, variable="LUME_BACKEND")
     if results_db is None:
-        plugins.check(plugins.RESULTS_DBS, settings.results_store, variable="LUME_RESULTS_DB__URL")
+        plugins.check(
+            plugins.RESULTS_DBS, settings.results_store, variable=settings.results_store_variable
+        )
     for identifier, config in settings.filesystems.items() if filesystems is None else ():
         variable = f"LUME_FILESYSTEMS__{identifier.upper()}__URL"
         plugins.check(plugins.FILESYSTEMS, config.scheme, variable=variable)

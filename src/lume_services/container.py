@@ -51,7 +51,7 @@ def _model_db_service(model_db: ModelDB) -> ModelDBService:
 def _results_db() -> ResultsDB:
     settings = context.settings
     store = plugins.load(
-        plugins.RESULTS_DBS, settings.results_store, variable="LUME_RESULTS_DB__URL"
+        plugins.RESULTS_DBS, settings.results_store, variable=settings.results_store_variable
     )
     made: ResultsDB = store.from_settings(settings.results_db, home=settings.home)
     return made

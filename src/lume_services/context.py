@@ -50,7 +50,12 @@ class ServiceContext:
         self._settings: LUMEServicesSettings | None = None
         self._open = ExitStack()
         self._inherited: list[ExitStack] = []
-        os.register_at_fork(after_in_child=self._forget_services)
+        # No service is being made while the process forks: the child would wait for it for ever.
+        os.register_at_fork(
+            before=self._acquire,
+            after_in_parent=self._release,
+            after_in_child=self._forget_services,
+        )
 
     @property
     def configured(self) -> bool:
@@ -80,19 +85,23 @@ class ServiceContext:
 
     def model_db_service(self) -> ModelDBService:
         """The model registry."""
-        return self._configured("The model registry").model_db_service()
+        with self._lock:
+            return self._configured("The model registry").model_db_service()
 
     def results_db_service(self) -> ResultsDBService:
         """The results database."""
-        return self._configured("The results database").results_db_service()
+        with self._lock:
+            return self._configured("The results database").results_db_service()
 
     def file_service(self) -> FileService:
         """The file service."""
-        return self._configured("The file service").file_service()
+        with self._lock:
+            return self._configured("The file service").file_service()
 
     def scheduling_service(self) -> SchedulingService:
         """The scheduling service."""
-        return self._configured("The scheduling service").scheduling_service()
+        with self._lock:
+            return self._configured("The scheduling service").scheduling_service()
 
     def wire(self, *modules: ModuleType | str) -> None:
         """Let ``@inject`` fill in services in the functions of these modules.
@@ -130,6 +139,12 @@ class ServiceContext:
                 provider.reset_override()
                 if name in overrides:
                     provider.override(overrides[name])
+
+    def _acquire(self) -> None:
+        self._lock.acquire()
+
+    def _release(self) -> None:
+        self._lock.release()
 
     def _forget_services(self) -> None:
         # What the parent opened is kept, unused, so that nothing closes it from the child.

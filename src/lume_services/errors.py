@@ -30,7 +30,7 @@
     │   └── PathOutsideFilesystemError         (ValueError) the path leaves its filesystem
     ├── InvalidInputError                  (ValueError) a value that a model or flow does not take
     ├── ModelLoadError                     what was registered cannot be loaded here
-    ├── ModelFailedError                   a model that a command ran raised
+    ├── ModelFailedError                   a model ended the program, or raised in a command
     └── FlowError                          a flow is defined or used wrongly
         ├── FlowOfFlowsError                   (ValueError) a flow of flows does not fit together
         └── RunError                           a run did not end as it should
@@ -206,7 +206,7 @@ class ModelLoadError(LUMEServicesError):
 
 
 class ModelFailedError(LUMEServicesError):
-    """A model that a command ran raised; its own exception, which programs get, is the cause."""
+    """A model raised ``SystemExit``, or anything at all in a command."""
 
 
 class FlowError(LUMEServicesError):

@@ -66,7 +66,7 @@ def check(group: str, name: str, *, variable: str) -> None:
     Raises:
         UnknownPluginError: Nothing of that name is known; the message lists what is.
     """
-    if name not in names(group):
+    if name not in _TABLE.get(group, {}) and name not in names(group):
         raise UnknownPluginError(
             f"{variable}={name!r} is not available here. Available: {', '.join(names(group))}."
         )
@@ -86,14 +86,14 @@ def load(group: str, name: str, *, variable: str) -> Any:
     """
     check(group, name, variable=variable)
     plugin = _TABLE.get(group, {}).get(name)
-    if plugin is None:
-        (point,) = list(entry_points(group=group, name=name))[:1]
-        plugin = _Plugin(point.value)
-    module, _, attribute = plugin.target.partition(":")
     try:
+        if plugin is None:
+            return next(iter(entry_points(group=group, name=name))).load()
+        module, _, attribute = plugin.target.partition(":")
         return getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
-        hint = f"'lume-services[{plugin.extra}]'" if plugin.extra else str(error.name)
+        extra = plugin.extra if plugin else None
+        hint = f"'lume-services[{extra}]'" if extra else str(error.name)
         raise MissingDependencyError(
             f"{variable}={name!r} needs the package {error.name!r}: pip install {hint}"
         ) from error

@@ -183,7 +183,13 @@ class LUMEServicesSettings(BaseSettings):
             return "mongodb"
         return self.results_db.url.partition("://")[0].partition("+")[0]
 
-    def to_environment(self, *, include_secrets: bool = False) -> dict[str, str]:
+    @property
+    def results_store_variable(self) -> str:
+        """The variable that selects the results store, for messages."""
+        by_host = self.results_db is not None and self.results_db.url is None
+        return "LUME_RESULTS_DB__HOST: store" if by_host else "LUME_RESULTS_DB__URL"
+
+    def to_environment(self, include_secrets: bool = False) -> dict[str, str]:
         """The variables that rebuild these settings.
 
         Args:

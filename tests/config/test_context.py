@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 import types
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +23,7 @@ from lume_services.errors import (
 )
 from lume_services.files import TextFile
 from lume_services.services.results import ResultsDBService
+from lume_services.services.results.sqlite import SQLiteResultsDB
 from lume_services.testing import MemoryResultsDB
 
 SERVICES = ("model_db_service", "results_db_service", "file_service", "scheduling_service")
@@ -147,6 +150,23 @@ def in_child(work: Callable[[], object]) -> str:
         answer = stream.read()
     os.waitpid(pid, 0)
     return answer
+
+
+def test_a_fork_waits_for_a_service_that_is_being_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = threading.Event()
+
+    def slow(config: Any, *, home: Path) -> MemoryResultsDB:
+        begun.set()
+        time.sleep(0.3)
+        return MemoryResultsDB()
+
+    monkeypatch.setattr(SQLiteResultsDB, "from_settings", slow)
+    configure()
+    thread = threading.Thread(target=context.results_db_service)
+    thread.start()
+    begun.wait()
+    assert in_child(lambda: context.results_db_service().count("local")) == "0"
+    thread.join()
 
 
 def test_a_forked_child_makes_its_own_services() -> None:

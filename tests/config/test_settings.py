@@ -78,6 +78,8 @@ def test_names_are_not_case_sensitive() -> None:
 def test_a_variable_of_a_path_may_have_a_default_or_must_be_set() -> None:
     with with_environment(LUME_HOME="${NOT_SET_ANYWHERE:-/data}/lume"):
         assert LUMEServicesSettings().home == Path("/data/lume")
+    with with_environment(LUME_HOME="$SCRATCH/lume", SCRATCH="/scratch"):
+        assert LUMEServicesSettings().home == Path("/scratch/lume")
     with (
         with_environment(LUME_HOME="${NOT_SET_ANYWHERE}/lume"),
         pytest.raises(ConfigurationError, match=r"LUME_HOME=.*NOT_SET_ANYWHERE.* is not set"),
@@ -159,6 +161,57 @@ def test_what_is_wrong_is_named_and_no_secret_shown(
         assert text in str(caught.value)
     everything = "".join(traceback.format_exception(caught.value))
     assert "hunter" not in everything
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LUME_FILESYSTEMS__X__URL", "sftp://u:hunter2@h/d"),
+        ("LUME_FILESYSTEMS__X__URL", "s3://b?secret=hunter2"),
+        ("LUME_RESULTS_DB__OPTIONS", "tls=true&tlsCertificateKeyFilePassword=hunter2"),
+        ("LUME_MODEL_DB__HOST", "http://u:hunter2@mysql"),
+        ("LUME_PREFECT__SERVER__HOST", "http://u:hunter2@h"),
+        ("LUME_MODEL_DB__URL", "u:hunter2@h/d"),
+        *(
+            ("LUME_MODEL_DB__URL", f"mysql://h/d?{option}=hunter2")
+            for option in ("pwd", "pass", "apikey", "api_key", "access_key", "ssl.passphrase")
+        ),
+        ("LUME_MODEL_DB__URL", "mysql://h/d#password=hunter2"),
+        (
+            "LUME_RESULTS_DB__URL",
+            "mongodb://h/?authMechanismProperties=AWS_SESSION_TOKEN:hunter2",
+        ),
+    ],
+)
+def test_a_secret_where_it_would_be_shown_is_refused(name: str, value: str) -> None:
+    with with_environment(**{name: value}), pytest.raises(ConfigurationError) as caught:
+        LUMEServicesSettings()
+    assert name in str(caught.value)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_part_of_the_settings_does_not_change() -> None:
+    with with_environment(**COMPOSE):
+        settings = LUMEServicesSettings()
+    assert settings.model_db is not None
+    with pytest.raises(ValueError, match="frozen"):
+        settings.model_db.url = "mysql://u:secret@h/d"
+    assert settings.model_db.url is None
+
+
+def test_the_env_file_may_be_named_in_small_letters(tmp_path: Path) -> None:
+    file = tmp_path / "lume.env"
+    file.write_text("LUME_BACKEND=docker\n")
+    with with_environment(lume_env_file=str(file)):
+        assert LUMEServicesSettings().backend == "docker"
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with (
+        with_environment(LUME_SECRETS_DIR=str(tmp_path / "gone")),
+        pytest.raises(ConfigurationError, match=r"LUME_SECRETS_DIR=.*gone.* is not a folder"),
+    ):
+        LUMEServicesSettings()
 
 
 def test_a_constructor_argument_that_is_not_a_setting_is_refused_without_its_value() -> None:
@@ -246,9 +299,9 @@ def test_secrets_show_nowhere_but_where_they_are_asked_for() -> None:
     assert settings.to_environment(include_secrets=True)["LUME_MODEL_DB__PASSWORD"] == "hunter2"
 
 
-# What an environment variable can hold; "${" would be expanded in a path.
+# What an environment variable can hold.
 TEXT = st.text(
-    st.characters(blacklist_categories=["Cs"], blacklist_characters="\0$"), min_size=1, max_size=12
+    st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1, max_size=12
 )
 WORD = st.from_regex(r"[a-z][a-z0-9_.-]{0,10}", fullmatch=True)
 PORT = st.integers(1, 65535)
@@ -272,7 +325,7 @@ SETTINGS = st.fixed_dictionaries(
             ),
         ),
         "results_db": st.fixed_dictionaries(
-            {**SERVER, "username": TEXT}, optional={"options": TEXT, "authmechanism": WORD}
+            {**SERVER, "username": TEXT}, optional={"options": WORD, "authmechanism": WORD}
         ),
         "prefect": st.fixed_dictionaries(
             {},

@@ -45,6 +45,7 @@ def promote(
 
     configure()
     found = Model.find(model)
-    deployment = found.load_deployment(version=version)
-    context.model_db_service().promote(deployment.deployment_id)
+    registry = context.model_db_service()
+    deployment = registry.get_deployment(model_id=found.model_id, version=version)
+    registry.promote(deployment.deployment_id)
     note(f"Version {deployment.version} of {found.description!r} is live.")

@@ -35,9 +35,15 @@ def list_files(
 ) -> None:
     """List the files and folders in a folder of a filesystem."""
     from lume_services.config import configure, context
+    from lume_services.errors import MissingFileError
 
     configure()
-    names = context.file_service().list_dir(filesystem, folder)
+    try:
+        names = context.file_service().list_dir(filesystem, folder)
+    except MissingFileError:
+        if folder:
+            raise
+        names = []  # nothing has been written yet
     if as_json:
         print_json(names)
     else:

@@ -43,6 +43,8 @@ def run(
 
     Example: `lume-services run injector -p solenoid=0.24 -p charge=1e-10`
     """
+    from lume_services.results import Result
+
     inputs = dict(_assignment(text, "-p") for text in parameter or [])
     found = _found(model, version)
     try:
@@ -52,6 +54,9 @@ def run(
     except Exception as error:
         recorded = " ".join(getattr(error, "__notes__", ()))
         raise ModelFailedError(f"{type(error).__name__}: {error}. {recorded}") from error
+    if not isinstance(result, Result):  # what a flow of the model's own returned
+        print_json(result)
+        return
     if as_json:
         print_json(as_plain(result))
         return

@@ -18,6 +18,7 @@ from lume_services.errors import (
     LUMEServicesError,
     LUMEServicesWarning,
     ModelDBError,
+    ModelFailedError,
     ModelNotFoundError,
     SerializationError,
 )
@@ -271,6 +272,7 @@ class Model:
         Raises:
             InvalidInputError: A name is unknown, or a value has the wrong type or is out of range.
             SerializationError: An output cannot be kept; recorded as a failure.
+            ModelFailedError: The model raised ``SystemExit``.
             Exception: Whatever the model raises, unchanged, after the failure was recorded.
         """
         evaluator = self._deployed.evaluator
@@ -287,6 +289,11 @@ class Model:
         except LUMEServicesError as error:
             raise error from outcome.exception
         if outcome.exception is not None:
+            if isinstance(outcome.exception, SystemExit):  # it must not end the caller's program
+                outcome = outcome.failed(
+                    ModelFailedError(f"The model ended the program: {outcome.exception!r}")
+                )
+            assert outcome.exception is not None
             outcome.exception.add_note(f"Recorded as failed result {result.id}.")
             raise outcome.exception
         return result

@@ -9,21 +9,46 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    SecretStr,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-__all__ = ["ExpandedPath", "HostName", "ServerConfig", "ServiceConfig"]
+__all__ = [
+    "NOT_TO_BE_SHOWN",
+    "ExpandedPath",
+    "HostName",
+    "PublicText",
+    "ServerConfig",
+    "ServiceConfig",
+]
 
-_REFERENCE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
-_SECRET_OPTION = re.compile(r"[?&;](\w*(?:password|passwd|secret|token)\w*)=", re.IGNORECASE)
+NOT_TO_BE_SHOWN = "not_to_be_shown"
+"""Type of the error about a value that must not be shown."""
+
+_REFERENCE = re.compile(r"\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))")
+# Options of URLs in which drivers and services take secrets.
+_SECRET_OPTION = re.compile(
+    r"(?:^|[?&;#])([\w.]*"
+    r"(?:pass|pwd|secret|token|api_?key|access_?key|credential|mechanismproperties|odbc_connect)"
+    r"[\w.]*)=",
+    re.IGNORECASE,
+)
 
 
 def _expand(path: Any) -> Any:
-    """Expand ``~``, ``${NAME}`` and ``${NAME:-default}``, as the shell would have done."""
+    """Expand ``~``, ``$NAME``, ``${NAME}`` and ``${NAME:-default}``, as the shell would have."""
     if not isinstance(path, str | os.PathLike):
         return path
 
     def value(reference: re.Match[str]) -> str:
-        name, default = reference.groups()
+        braced, default, bare = reference.groups()
+        name = braced or bare
         if name not in os.environ and default is None:
             raise ValueError(f"the variable {name} in this path is not set")
         return os.environ.get(name) or default or ""
@@ -31,24 +56,49 @@ def _expand(path: Any) -> Any:
     return Path(_REFERENCE.sub(value, os.fspath(path))).expanduser()
 
 
-def _without_scheme(host: Any) -> Any:
+def _without_scheme(host: str) -> str:
     """``http://mysql`` is the host ``mysql``: environment files of Prefect 1 days say so."""
-    return re.sub(r"^\w+://", "", host).rstrip("/") if isinstance(host, str) else host
+    return re.sub(r"^\w+://", "", host).rstrip("/")
+
+
+def _without_secret(text: str) -> str:
+    """Refuse what would show a secret wherever settings are shown.
+
+    Raises:
+        PydanticCustomError: It holds a password or the like.
+    """
+    if _split_password(text)[1] is not None or "@" in text.partition("://")[2]:
+        raise PydanticCustomError(
+            NOT_TO_BE_SHOWN, "holds a user or password, which would be shown with it: leave it out"
+        )
+    if option := _SECRET_OPTION.search(text):
+        raise PydanticCustomError(
+            NOT_TO_BE_SHOWN,
+            "holds a secret in its option {option}, which would be shown: leave it out",
+            {"option": option[1]},
+        )
+    return text
 
 
 ExpandedPath = Annotated[Path, BeforeValidator(_expand)]
 """A path in which ``~`` and ``${NAME}`` are expanded."""
 
-HostName = Annotated[str, BeforeValidator(_without_scheme)]
+PublicText = Annotated[str, AfterValidator(_without_secret)]
+"""Text that is shown wherever settings are shown; what looks like a secret in it is refused."""
+
+HostName = Annotated[PublicText, AfterValidator(_without_scheme)]
 """The host of a database server; a scheme in front of it is dropped."""
 
 
 class ServiceConfig(BaseModel):
-    """Base of the services' settings: nothing unknown is taken, and no input shows in errors."""
+    """Base of the services' settings: nothing unknown is taken, and no input shows in errors.
+
+    A part of the settings does not change; assign a new one to ``LUMEServicesSettings``.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
-        validate_assignment=True,
+        frozen=True,
         validate_default=True,
         hide_input_in_errors=True,
     )
@@ -74,8 +124,10 @@ class ServerConfig(ServiceConfig):
     @model_validator(mode="before")
     @classmethod
     def _password_out_of_url(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping) or not isinstance(values.get("url"), str):
+        if not isinstance(values, Mapping) or values.get("url") is None:
             return values
+        if not isinstance(values["url"], str) or "://" not in values["url"]:
+            raise ValueError("`URL` is not a URL: scheme://…")
         url, password = _split_password(values["url"])
         if option := _SECRET_OPTION.search(url):
             raise ValueError(f"`URL` holds a secret in its option {option[1]}; use `PASSWORD`")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from lume_services.services.settings import ExpandedPath, ServiceConfig
+from lume_services.services.settings import ExpandedPath, PublicText, ServiceConfig
 
 __all__ = ["FilesystemConfig", "MountType", "MountedFilesystemConfig"]
 
@@ -27,7 +27,9 @@ class MountedFilesystemConfig(ServiceConfig):
 class FilesystemConfig(ServiceConfig):
     """A further filesystem, by URL."""
 
-    url: str = Field(description="Where it is, as fsspec writes it: `file:///data`, `s3://…`.")
+    url: PublicText = Field(
+        description="Where it is, as fsspec writes it: `file:///data`, `s3://…`."
+    )
 
     @property
     def scheme(self) -> str:

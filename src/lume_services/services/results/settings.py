@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from lume_services.services.settings import HostName, ServerConfig
+from lume_services.services.settings import HostName, PublicText, ServerConfig
 
 __all__ = ["ResultsDBConfig"]
 
@@ -20,7 +20,7 @@ class ResultsDBConfig(ServerConfig):
     password: SecretStr | None = Field(None, description="The user's password.")
     database: str | None = Field(None, description="Name of the database.")
     authmechanism: str = Field("DEFAULT", description="MongoDB authentication mechanism.")
-    options: str | None = Field(None, description="Further MongoDB options, `name=value&…`.")
+    options: PublicText | None = Field(None, description="Further MongoDB options, `name=value&…`.")
     url: str | None = Field(
         None,
         description="`sqlite:///path` or `mongodb://…`, in place of HOST and the others; "

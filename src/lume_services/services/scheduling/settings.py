@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from lume_services.services.settings import ExpandedPath, ServiceConfig
+from lume_services.services.settings import ExpandedPath, PublicText, ServiceConfig
 
 __all__ = [
     "PrefectAgentConfig",
@@ -26,7 +26,7 @@ class PrefectServerConfig(ServiceConfig):
     """The Prefect server."""
 
     tag: str = Field("3-latest", description="Tag of the server's container image.")
-    host: str = Field("http://localhost", description="Host of the Prefect server.")
+    host: PublicText = Field("http://localhost", description="Host of the Prefect server.")
     host_port: int = Field(4200, ge=1, le=65535, description="Its port.")
     host_ip: str = Field("127.0.0.1", description="Address that its container publishes on.")
 
@@ -34,7 +34,7 @@ class PrefectServerConfig(ServiceConfig):
 class PrefectUIConfig(ServiceConfig):
     """The pages of the Prefect server, for links."""
 
-    host: str = Field("http://localhost", description="Host of the pages.")
+    host: PublicText = Field("http://localhost", description="Host of the pages.")
     host_port: int = Field(4200, ge=1, le=65535, description="Their port.")
     host_ip: str = Field("127.0.0.1", description="Address that they are published on.")
 
@@ -48,7 +48,7 @@ class PrefectTelemetryConfig(ServiceConfig):
 class PrefectAgentConfig(ServiceConfig):
     """Prefect 1's agent."""
 
-    host: str = Field("http://localhost", description="Ignored: Prefect 3 has workers.")
+    host: PublicText = Field("http://localhost", description="Ignored: Prefect 3 has workers.")
     host_port: int = Field(5000, ge=1, le=65535, description="Ignored: Prefect 3 has workers.")
 
 

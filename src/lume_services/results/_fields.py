@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, PlainSerializer, PlainValidator
 
+from lume_services._moments import as_stored
 from lume_services.results._lazy import LazyDict
 
 __all__ = ["ErrorRecord", "Milliseconds", "Values", "now"]
@@ -29,12 +30,7 @@ def _error(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-def _milliseconds(value: datetime) -> datetime:
-    value = value.replace(microsecond=value.microsecond // 1000 * 1000)
-    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-
-
-Milliseconds = Annotated[datetime, AfterValidator(_milliseconds)]
+Milliseconds = Annotated[datetime, AfterValidator(as_stored)]
 """UTC in milliseconds, as stored; without a time zone it is taken to be UTC."""
 
 
@@ -47,4 +43,4 @@ ErrorRecord = Annotated[dict[str, str], AfterValidator(_error)]
 
 def now() -> datetime:
     """The time, as stored."""
-    return _milliseconds(datetime.now(UTC))
+    return as_stored(datetime.now(UTC))

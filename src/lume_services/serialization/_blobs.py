@@ -6,10 +6,11 @@ import base64
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from lume_services._moments import from_milliseconds, milliseconds
 from lume_services.errors import SerializationError
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ GetBlob: TypeAlias = "Callable[[str], Buffer]"
 
 _FORMAT = b"lume-services/1\n"
 _DIGEST = re.compile("[0-9a-f]{64}")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 def hash_only(buffer: Buffer) -> str:
@@ -110,7 +109,7 @@ def _canonical(value: object) -> dict[str, Any]:
     if isinstance(value, bytes):
         return reference(value, hash_only)
     if isinstance(value, datetime):
-        return {"%datetime": (value - _EPOCH) // _MILLISECOND}
+        return {"%datetime": milliseconds(value)}
     raise SerializationError(f"A {type(value).__name__} is not part of a document: encode it.")
 
 
@@ -124,7 +123,7 @@ def _from_json(value: dict[str, Any]) -> Any:
     if "%bytes" in value:
         return base64.b64decode(value["%bytes"], validate=True)
     if "%datetime" in value:
-        return _EPOCH + value["%datetime"] * _MILLISECOND
+        return from_milliseconds(value["%datetime"])
     return value
 
 

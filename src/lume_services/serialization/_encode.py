@@ -12,11 +12,12 @@ does not either:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from lume_services._moments import as_stored
 from lume_services.errors import SerializationError
 from lume_services.serialization._arrays import is_storable
 from lume_services.serialization._blobs import (
@@ -238,14 +239,9 @@ class _Encoder:
 
     def _datetime(self, value: datetime) -> datetime:
         try:
-            # Not astimezone() alone: pandas' timestamps have more digits, and its NaT none.
-            exact = datetime(
-                value.year, value.month, value.day, value.hour, value.minute, value.second,
-                value.microsecond // 1000 * 1000, value.tzinfo or UTC, fold=value.fold,
-            )  # fmt: skip
-            return exact.astimezone(UTC)
-        except (ValueError, TypeError, OverflowError) as error:
-            self._refuse(f"{value!r} is not a time in UTC ({error}). Store None or text.")
+            return as_stored(value)
+        except ValueError as error:
+            self._refuse(f"{error}. Store None or text.")
 
     def _bigint(self, value: int) -> dict[str, str]:
         try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from lume_services._moments import as_stored
 from lume_services.errors import BlobNotFoundError, DuplicateResultError, SerializationError
 from lume_services.services.results.base import Document, ResultsDB
 
@@ -94,8 +95,7 @@ def _copy(value: Any) -> Any:
     if isinstance(value, list):
         return [_copy(item) for item in value]
     if isinstance(value, datetime):
-        moment = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-        return moment - timedelta(microseconds=moment.microsecond % 1000)
+        return as_stored(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     if value is None or isinstance(value, bool | int | float | str):

@@ -6,12 +6,13 @@ Source: https://www.mongodb.com/docs/manual/reference/bson-type-comparison-order
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
+from lume_services._moments import milliseconds
 from lume_services.errors import SerializationError
 
-__all__ = ["EMPTY_ARRAY", "MISSING", "NULL", "milliseconds", "order_key"]
+__all__ = ["EMPTY_ARRAY", "MISSING", "NULL", "order_key"]
 
 
 class _Missing:
@@ -22,21 +23,11 @@ class _Missing:
 MISSING: Final = _Missing()
 """What stands where a document has no value: not null, though null matches it."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
-
 EMPTY_ARRAY: Final = (0,)
 """Sorts before everything, null included."""
 NULL: Final = (1,)
 _NUMBER, _TEXT, _OBJECT, _ARRAY, _BINARY, _BOOLEAN, _DATE = 2, 3, 4, 5, 6, 8, 9
 _NAN: Final = (_NUMBER, -math.inf, 0)
-
-
-def milliseconds(moment: datetime) -> int:
-    """Whole milliseconds since 1970 UTC, rounded down; a naive datetime is taken as UTC."""
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // _MILLISECOND
 
 
 def order_key(value: Any) -> tuple[Any, ...]:

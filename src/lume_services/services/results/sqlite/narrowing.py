@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from lume_services.services.results.order import milliseconds
+from lume_services._moments import milliseconds
 from lume_services.services.results.query import has_operators
 from lume_services.services.results.selection import Query, Sort
 

@@ -16,16 +16,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
+from lume_services._moments import from_milliseconds, milliseconds
 from lume_services.errors import SerializationError
-from lume_services.services.results.order import milliseconds
 from lume_services.services.results.query import Document
 
 __all__ = ["Decoder", "encode"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXT_OR_NOT_FINITE = re.compile(r'"(?:[^"\\]|\\.)*"|NaN|-?Infinity')
 _NOT_FINITE = {"NaN": '{"%nan":0}', "Infinity": "1e999", "-Infinity": "-1e999"}
 
@@ -78,7 +77,7 @@ class Decoder:
     def _untag(self, value: dict[str, Any]) -> Any:
         if len(value) == 1:
             if "%date" in value:
-                return _EPOCH + timedelta(milliseconds=value["%date"])
+                return from_milliseconds(value["%date"])
             if "%bytes" in value:
                 offset, length = value["%bytes"]
                 return self._raw[offset : offset + length]

@@ -13,11 +13,11 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Self
 
+from lume_services._moments import milliseconds
 from lume_services.errors import ConfigurationError, DuplicateResultError, ResultsDBError
 from lume_services.services.network import refuse_network_filesystem
 from lume_services.services.results.base import Document, Fields, Query, ResultsDB, Sort
 from lume_services.services.results.blobs import BlobFolder
-from lume_services.services.results.order import milliseconds
 from lume_services.services.results.selection import Selection
 from lume_services.services.results.settings import ResultsDBConfig
 from lume_services.services.results.sqlite.connections import Connections

@@ -18,8 +18,10 @@ class Row:
     ours_s: float
     floor: str
     floor_s: float
-    bound: str
-    """What the ratio should be, ``<= 3``."""
+    bound: float
+    """What the ratio may be at most."""
+    aim: str = ""
+    """What it should be."""
 
     @property
     def ratio(self) -> float:

@@ -16,10 +16,10 @@ import pandas as pd
 import pytest
 
 from lume_services.cli import main
-from lume_services.config import configure
+from lume_services.config import configure, context
 from lume_services.models import Model
 from lume_services.results import Result
-from tests.models import functions, physics
+from tests.models import flows, functions, physics
 
 
 @dataclass
@@ -129,6 +129,48 @@ def test_a_failing_model_is_exit_code_1_without_a_traceback(run: Run) -> None:
     assert "Traceback" not in done.err
 
 
+def test_a_model_that_ends_the_program_is_a_failure(run: Run, lume_home: Path) -> None:
+    configure()
+    model = Model.create_model(description="quits")
+    model.register(functions.gives_up, version="1.0")
+    done = run("run", "quits", "-p", "x=2", "--json")
+    assert done.code == 1
+    assert "SystemExit(4)" in done.err
+    assert len(model.get_results({"status": "failed"})) == 1
+
+
+def test_what_a_flow_of_the_models_own_returns_is_printed(run: Run, lume_home: Path) -> None:
+    configure()
+    model = Model.create_model(description="own flow")
+    model.register(functions.thin_lens, version="1.0", flow=flows.two_lenses)
+    assert run("run", "own flow", "-p", "f=2").json == pytest.approx(-0.75e-3)
+
+
+def test_a_model_of_which_nothing_is_registered_has_no_results(run: Run) -> None:
+    run("models", "create", "--description", "empty")
+    assert run("results", "list", "empty", "--json").json == []
+    assert run("deployments", "list", "empty", "--json").json == []
+
+
+def test_a_deployment_without_a_flow_is_shown_and_promoted(run: Run) -> None:
+    run("models", "create", "--description", "packaged")
+    context.model_db_service().store_deployment(1, "1.0", source="/packages/model-1.0.tar.gz")
+    assert run("deployments", "promote", "packaged", "1.0").code == 0
+    assert run("models", "show", "packaged", "--json").json["deployments"][0]["is_live"] is True
+
+
+def test_large_values_are_not_read_to_list_results(run: Run, lume_home: Path) -> None:
+    configure()
+    model = Model.create_model(description="screen")
+    model.register(functions.screen, version="1.0")
+    model.evaluate({"x": 1})
+    for blob in (lume_home / "blobs").rglob("*"):
+        if blob.is_file():
+            blob.unlink()
+    (row,) = run("results", "list", "screen", "--json").json
+    assert "512" in row["outputs.image"]
+
+
 def test_a_sweep_over_a_grid(run: Run, quadrupole: Model) -> None:
     done = run(
         *("sweep", "quadrupole", "--grid", "QUAD:K1=1:2:3", "--grid", "slices=1,2"),
@@ -194,8 +236,6 @@ def test_blobs_without_a_result_are_collected(run: Run, lume_home: Path) -> None
     model = Model.create_model(description="screen")
     model.register(functions.screen, version="1.0")
     result = model.evaluate({"x": 1})
-    from lume_services.config import context
-
     service = context.results_db_service()
     service.delete("local", [str(result.id)])
     assert run("results", "gc").code == 0
@@ -248,6 +288,10 @@ def test_files_and_filesystems(run: Run, lume_home: Path) -> None:
     assert run("files", "list", "notes", "--json").json == ["a.txt"]
     assert run("files", "filesystems", "--json").json[0]["identifier"] == "local"
     assert run("files", "list", "nowhere").code == 2
+
+
+def test_files_before_any_is_written(run: Run) -> None:
+    assert run("files", "list", "--json").json == []
 
 
 MISTAKES: list[tuple[Sequence[str], str]] = [

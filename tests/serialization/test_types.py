@@ -19,6 +19,7 @@ from lume_services.errors import MissingDependencyError, SerializationError
 from lume_services.serialization import canonical_hash, decode, encode, register
 
 FRAMES = {
+    "no columns left": pd.DataFrame({"x": [1.0, 2.0]})[[]],
     "numbers": pd.DataFrame({"f": [1.0, np.nan], "i": [1, 2], "b": [True, False]}),
     "narrow": pd.DataFrame({"f2": np.array([1, 2], "f2"), "u1": np.array([1, 2], "u1")}),
     "text": pd.DataFrame({"s": ["x", "é"]}),

@@ -14,6 +14,7 @@ import numpy as np
 
 from lume_services.errors import SerializationError
 from lume_services.files._hdf5_arrays import decode_name, encode_name, read_array, write_array
+from lume_services.serialization._tables import from_arrow, to_arrow
 
 if TYPE_CHECKING:
     import h5py
@@ -23,6 +24,7 @@ __all__ = ["read_frame", "read_series", "write_frame", "write_series"]
 
 # Encoded names hold no % but in %25, %2F and %2E.
 _REST = "%rest"
+_OBJECTS = "lume_objects"
 _POSITION = "lume_position"
 _COLUMN_DTYPE = "lume_column_dtype"
 _NAME = "lume_name"
@@ -48,14 +50,14 @@ def write_frame(group: h5py.Group, frame: pd.DataFrame, path: str) -> None:
         dataset = write_array(group, name, array, f"{path}/{label}")
         dataset.attrs[_POSITION] = position
         dataset.attrs[_COLUMN_DTYPE] = str(column.dtype)
-    group[_REST] = np.frombuffer(_to_arrow(frame.iloc[:, rest], path), dtype=np.uint8)
+    _write_rest(group, frame.iloc[:, rest], path)
 
 
 def read_frame(group: h5py.Group) -> pd.DataFrame:
     """Read a frame that ``write_frame`` wrote."""
     import pandas as pd
 
-    rest = _from_arrow(group[_REST][()])
+    rest = _read_rest(group)
     datasets = {int(group[name].attrs[_POSITION]): name for name in group if name != _REST}
     if not datasets:
         return rest
@@ -116,35 +118,15 @@ def _as_column(dataset: h5py.Dataset, index: pd.Index[Any]) -> pd.Series[Any]:
     return pd.Series(array, index=index, dtype=dtype if dtype in _TEXT_DTYPES else array.dtype)
 
 
-def _to_arrow(frame: pd.DataFrame, path: str) -> bytes:
-    import pandas as pd
-    import pyarrow as pa
-
-    labels = frame.columns
-    if labels.nlevels == 1 and pd.api.types.infer_dtype(labels).startswith("mixed"):
-        raise SerializationError(
-            f"{path or '/'}: the columns {list(labels)!r} have names of several types, "
-            "which would come back as strings. Rename them."
-        )
+def _write_rest(group: h5py.Group, frame: pd.DataFrame, path: str) -> None:
     try:
-        table = pa.Table.from_pandas(frame)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise SerializationError(f"{path or '/'}: the frame cannot be stored: {error}.") from error
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]  # pyarrow is untyped
+        fields = to_arrow(frame)
+    except SerializationError as error:
+        raise SerializationError(f"{path or '/'}: {error}") from error
+    group[_REST] = np.frombuffer(fields["data"], dtype=np.uint8)
+    group[_REST].attrs[_OBJECTS] = np.array(fields["objects"], dtype=np.int64)
 
 
-def _from_arrow(data: np.ndarray[Any, Any]) -> pd.DataFrame:
-    import pyarrow as pa
-
-    table = pa.ipc.open_stream(pa.py_buffer(data)).read_all()
-    table.validate(full=True)
-    frame: pd.DataFrame = table.to_pandas()
-    for position, column in enumerate(table.schema.pandas_metadata["columns"][: frame.shape[1]]):
-        # pandas makes a text column of its own of what was a column of objects.
-        if column["numpy_type"] == "object" and column["pandas_type"] == "unicode":
-            objects = np.array(table.column(position).to_pylist(), dtype=object)
-            frame.isetitem(position, objects)
-    return frame
+def _read_rest(group: h5py.Group) -> pd.DataFrame:
+    rest = group[_REST]
+    return from_arrow({"data": rest[()], "objects": rest.attrs[_OBJECTS].tolist()})

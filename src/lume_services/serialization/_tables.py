@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lume_services.serialization._blobs import GetBlob, PutBlob
 
-__all__ = ["FrameCodec", "SeriesCodec"]
+__all__ = ["FrameCodec", "SeriesCodec", "from_arrow", "to_arrow"]
 
 
 class FrameCodec:
@@ -34,11 +34,11 @@ class FrameCodec:
 
     def encode(self, value: Any, put_blob: PutBlob) -> Mapping[str, Any]:
         """See ``Codec``."""
-        return _to_arrow(value)
+        return to_arrow(value)
 
     def decode(self, document: Mapping[str, Any], get_blob: GetBlob | None) -> Any:
         """See ``Codec``."""
-        return _from_arrow(document)
+        return from_arrow(document)
 
 
 class SeriesCodec:
@@ -52,11 +52,11 @@ class SeriesCodec:
 
     def encode(self, value: Any, put_blob: PutBlob) -> Mapping[str, Any]:
         """See ``Codec``."""
-        return {"named": value.name is not None, **_to_arrow(value.to_frame())}
+        return {"named": value.name is not None, **to_arrow(value.to_frame())}
 
     def decode(self, document: Mapping[str, Any], get_blob: GetBlob | None) -> Any:
         """See ``Codec``."""
-        frame = _from_arrow(document)
+        frame = from_arrow(document)
         if len(frame.columns) != 1:
             raise SerializationError(f"A stored series has {len(frame.columns)} columns.")
         series = frame.iloc[:, 0]
@@ -68,7 +68,12 @@ def _is_a(value: object, name: str) -> bool:
     return pandas is not None and isinstance(value, getattr(pandas, name, ()))
 
 
-def _to_arrow(frame: pd.DataFrame) -> dict[str, Any]:
+def to_arrow(frame: pd.DataFrame) -> dict[str, Any]:
+    """A frame as ``data``, a buffer, and ``objects``, what Arrow does not tell of its columns.
+
+    Raises:
+        SerializationError: Arrow cannot hold it, or would give it back as something else.
+    """
     import pyarrow as pa
 
     try:
@@ -86,14 +91,17 @@ def _to_arrow(frame: pd.DataFrame) -> dict[str, Any]:
         ) from error
     metadata.pop("creator", None)
     metadata["pandas_version"] = ""
-    table = table.replace_schema_metadata({b"pandas": json.dumps(metadata, sort_keys=True)})
+    # The stream's schema, not the table's: a table that it is replaced in forgets how many rows it
+    # has when it has no columns.
+    schema = table.schema.with_metadata({b"pandas": json.dumps(metadata, sort_keys=True)})
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
+    with pa.ipc.new_stream(sink, schema) as stream:
         stream.write_table(table)
     return {"objects": objects, "data": memoryview(sink.getvalue())}
 
 
-def _from_arrow(document: Mapping[str, Any]) -> pd.DataFrame:
+def from_arrow(document: Mapping[str, Any]) -> pd.DataFrame:
+    """The inverse of :func:`to_arrow`; raises anything when the fields are not its own."""
     import pyarrow as pa
 
     table = pa.ipc.open_stream(pa.py_buffer(document["data"])).read_all()

@@ -263,6 +263,24 @@ class TestFlows:
         assert flow.project.description == "runs of this machine"
         assert flow.deployment.model.author == "Ada"
 
+    def test_flow_of_another_entry_point(self, service: ModelDBService, deployment_id: int) -> None:
+        def store(name: str, entry_point: str | None) -> str:
+            return service.store_flow(
+                deployment_id=deployment_id,
+                flow_name=name,
+                project_name="local",
+                entry_point=entry_point,
+            )
+
+        flow_id = store("run", "ring.flows:run")
+        assert store("run", "ring.flows:run") == store("run", None) == flow_id
+        with pytest.raises(ModelDBError, match=r"'ring.flows:run', now 'other:run'.*new version"):
+            store("run", "other:run")
+        assert service.get_flow(flow_id=flow_id).entry_point == "ring.flows:run"
+        store("bare", None)
+        with pytest.raises(ModelDBError, match=r"None, now 'other:run'"):
+            store("bare", "other:run")
+
     def test_flow_of_nothing(self, service: ModelDBService, deployment_id: int) -> None:
         with pytest.raises(DeploymentNotFoundError):
             service.store_flow(deployment_id=99, flow_name="run", project_name="local")

@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import inspect, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import inspect, select
 
 from lume_services.errors import ConstraintError, InvalidInputError, ModelDBError
-from lume_services.services.models._criteria import (
-    Row,
-    age,
-    conditions,
-    is_version,
-    not_found,
-    only,
-)
+from lume_services.services.models import _deployments
+from lume_services.services.models._criteria import Row, age, conditions, not_found, only
 from lume_services.services.models.db import ModelDB
 from lume_services.services.models.db.schema import Deployment, Flow, FlowOfFlows, Model, Project
 from lume_services.services.models.identity import flow_id as make_flow_id
 from lume_services.services.models.identity import normalized_version
 
 __all__ = ["ModelDBService"]
-
-# What two deployments of one version must have in common to be the same.
-_CONTENT = (
-    "source",
-    "sha256",
-    "image",
-    "asset_dir",
-    "package_import_name",
-    "kind",
-    "entry_point",
-    "variables",
-)
 
 
 class ModelDBService:
@@ -166,20 +148,9 @@ class ModelDBService:
             variables=_as_json(variables),
         )
         with self._model_db.session(write=True) as session:
-            _lock(session, model_id)
-            known = session.scalar(
-                select(Deployment).where(
-                    Deployment.model_id == model_id, is_version(version, new.version)
-                )
-            )
-            if known is None:
-                session.add(new)
-                session.flush()
-                known = new
-            else:
-                _check_same(known, new)
+            known = _deployments.store(session, new, version)
             if is_live and not known.is_live:
-                _make_live(session, known)
+                _deployments.make_live(session, known)
             return known.deployment_id
 
     def promote(self, deployment_id: int) -> Deployment:
@@ -192,8 +163,7 @@ class ModelDBService:
         """
         deployment = self.get_deployment(deployment_id=deployment_id)
         with self._model_db.session(write=True) as session:
-            _lock(session, deployment.model_id)
-            _make_live(session, deployment)
+            _deployments.make_live(session, deployment)
         return self.get_deployment(deployment_id=deployment_id)
 
     def get_deployment(self, **criteria: object) -> Deployment:
@@ -282,7 +252,8 @@ class ModelDBService:
             deployment_id: The deployment that it runs.
             flow_name: Its name; up to 255 characters.
             project_name: A project that is stored.
-            entry_point: Where it is loaded from, ``module:name``.
+            entry_point: Where it is loaded from, ``module:name``; of a flow that is found, None
+                is as good as what is stored.
 
         Returns:
             Its id: see ``flow_id`` of this package.
@@ -291,6 +262,7 @@ class ModelDBService:
             DeploymentNotFoundError: There is no such deployment.
             ProjectNotFoundError: There is no such project.
             InvalidInputError: The name begins or ends with white space.
+            ModelDBError: The flow is stored with another entry point.
         """
         _check_names(flow_name=flow_name)
         deployment = self.get_deployment(deployment_id=deployment_id)
@@ -312,7 +284,14 @@ class ModelDBService:
             deployment_id=deployment_id,
             entry_point=entry_point,
         )
-        return self._get_or_create(flow, {"flow_id": flow.flow_id}).flow_id
+        known = self._get_or_create(flow, {"flow_id": flow.flow_id})
+        if entry_point not in (None, known.entry_point):
+            raise ModelDBError(
+                f"The flow {flow_name!r} of version {deployment.version} of model "
+                f"{model.model_id} is stored with another entry_point ({known.entry_point!r}, now "
+                f"{entry_point!r}). What was stored is kept as it is: use a new version."
+            )
+        return known.flow_id
 
     def get_flow(self, **criteria: object) -> Flow:
         """Get the one flow that matches.
@@ -343,8 +322,9 @@ class ModelDBService:
             InvalidInputError: A flow is given twice.
             ModelDBError: The flow is stored with other parts.
         """
-        if twice := [flow for flow in flow_ids if list(flow_ids).count(flow) > 1]:
-            raise InvalidInputError(f"flow_id={twice[0]!r} is given twice")
+        for flow, count in Counter(flow_ids).items():
+            if count > 1:
+                raise InvalidInputError(f"flow_id={flow!r} is given twice")
         with self._model_db.session(write=True) as session:
             # Of two processes one stores the parts, and the other waits and finds them.
             session.execute(
@@ -427,40 +407,6 @@ class ModelDBService:
                 if not found:
                     raise  # not for another process that was first
         return found[0] if found else row
-
-
-def _lock(session: Session, model_id: int) -> None:
-    """Let one transaction at a time change the deployments of a model."""
-    model = select(Model.model_id).where(Model.model_id == model_id).with_for_update()
-    if session.scalar(model) is None:
-        raise not_found(Model, {"model_id": model_id})
-
-
-def _make_live(session: Session, deployment: Deployment) -> None:
-    # The old one first: the two may not be live at once, not even inside the transaction.
-    for where, live in (
-        ((Deployment.model_id == deployment.model_id) & Deployment.is_live, False),
-        (Deployment.deployment_id == deployment.deployment_id, True),
-    ):
-        session.execute(
-            update(Deployment)
-            .where(where)
-            .values(is_live=live)
-            .execution_options(synchronize_session=False)
-        )
-
-
-def _check_same(known: Deployment, new: Deployment) -> None:
-    same_code = known.sha256 is not None and known.sha256 == new.sha256
-    for name in _CONTENT:
-        old_value, new_value = getattr(known, name), getattr(new, name)
-        if old_value == new_value or (name == "source" and same_code):
-            continue
-        what = "" if name == "variables" else f" ({old_value!r}, now {new_value!r})"
-        raise ModelDBError(
-            f"Version {known.version} of model {known.model_id} is stored with another {name}"
-            f"{what}. What was stored is kept as it is: use a new version."
-        )
 
 
 def _check_names(**names: str) -> None:

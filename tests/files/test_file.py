@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from lume_services.config import configure
 from lume_services.errors import (
     FilesystemNotFoundError,
+    InvalidInputError,
     MissingFileError,
     SerializationError,
 )
@@ -151,18 +152,28 @@ def test_references_are_equal_by_record():
     [{}, {"filename": ""}, {"filename": "a", "filesystem_identifer": "mounted"}, {"filename": 1}],
 )
 def test_wrong_arguments(arguments):
-    with pytest.raises(ValidationError):
+    with pytest.raises(InvalidInputError, match=r"TextFile cannot be made: filename|filesystem_"):
         TextFile(**arguments)
 
 
 def test_a_record_of_another_type_is_refused():
     record = YAMLFile(filename="a.yml").jsonable_dict()
-    with pytest.raises(ValidationError, match="record of a lume_services"):
+    with pytest.raises(InvalidInputError, match="record of a lume_services"):
         TextFile(**record)
 
 
+@pytest.mark.parametrize("wrong", [{"filename": 1}, {"owner": "Ada"}, {1: "a"}], ids=str)
+def test_what_is_not_a_record_is_refused(wrong):
+    record = TextFile(filename="a.txt").jsonable_dict()
+    with pytest.raises(SerializationError, match="not the record of a file"):
+        File.from_record(record | wrong)
+    document = encode(TextFile(filename="a.txt")) | {"filename": ""}
+    with pytest.raises(SerializationError, match="not the record of a file"):
+        decode(document)
+
+
 def test_file_itself_has_no_type():
-    with pytest.raises(ValidationError, match="use TextFile"):
+    with pytest.raises(InvalidInputError, match="use TextFile"):
         File(filename="a.txt")
 
 

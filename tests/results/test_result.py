@@ -16,6 +16,7 @@ from lume_services.config import configure, context
 from lume_services.errors import (
     AmbiguousError,
     EnvironmentNotConfiguredError,
+    InvalidInputError,
     ResultNotFoundError,
     SerializationError,
 )
@@ -138,21 +139,33 @@ def test_dates_are_utc_in_milliseconds() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "message"),
     [
-        {"status": "failed"},
-        {"error": ERROR},
-        {"status": "failed", "error": {"message": "no type"}},
-        {"status": "running"},
-        {"inputs": [1, 2]},
-        {"inputs": None},
-        {"project_name": ""},
-        {"outptus": {}},
+        ({"status": "failed"}, "a failed result has an error"),
+        ({"error": ERROR}, "a failed result has an error"),
+        ({"status": "failed", "error": {"message": "no type"}}, "error: .* dict of message"),
+        ({"status": "running"}, "status: .*'failed', not 'running'"),
+        ({"inputs": [1, 2]}, "inputs: a mapping"),
+        ({"inputs": None}, "inputs: a mapping .* not None"),
+        ({"project_name": ""}, "project_name: .* not ''"),
+        ({"outptus": {}}, "outptus: is not one of its fields"),
+        (
+            {"date_modified": datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))},
+            "date_modified: .* UTC",
+        ),
+        ({"date_modified": "yesterday"}, "date_modified: .* not 'yesterday'"),
     ],
 )
-def test_a_result_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
+def test_a_result_that_makes_no_sense_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"Result cannot be made: {message}"):
         make(**changes)
+
+
+def test_a_subclass_says_what_is_missing() -> None:
+    with pytest.raises(
+        InvalidInputError, match="ImpactResult cannot be made: archive: is missing; pv_coll"
+    ):
+        ImpactResult(inputs={}, config={})
 
 
 def test_a_result_does_not_change() -> None:

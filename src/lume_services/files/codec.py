@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lume_services.errors import InvalidInputError, SerializationError
 from lume_services.files.file import File, known_file_type
 from lume_services.serialization import GetBlob, PutBlob
 
@@ -31,4 +32,7 @@ class FileCodec:
         comes back as a plain ``File``, which looks for the type when it is read.
         """
         record = {name: document[name] for name in File.model_fields if name != "obj"}
-        return known_file_type(record["file_type_string"])(**record)
+        try:
+            return known_file_type(record["file_type_string"])(**record)
+        except InvalidInputError as error:
+            raise SerializationError(f"This is not the record of a file: {error}") from error

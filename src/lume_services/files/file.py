@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from lume_services._invalid import described
 from lume_services.context import context
-from lume_services.errors import SerializationError
+from lume_services.errors import InvalidInputError, SerializationError
 from lume_services.services.files.filesystems import LocalFilesystem, Serializer
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ class File(BaseModel):
 
     A relative filename starts at the root of its filesystem, which for ``local`` is
     ``LUME_HOME/files``, so that the record means the same file from every working folder.
+
+    Raises:
+        InvalidInputError: A field is missing, unknown or wrong.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -56,6 +60,17 @@ class File(BaseModel):
 
     serializer: ClassVar[Serializer]
     """How objects of this type are written and read."""
+
+    # Type checkers see the fields as arguments.
+    if not TYPE_CHECKING:
+
+        def __init__(self, /, **fields: Any) -> None:
+            try:
+                super().__init__(**fields)
+            except ValidationError as error:
+                raise InvalidInputError(
+                    f"{type(self).__name__} cannot be made: {described(error)}"
+                ) from error
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -76,10 +91,13 @@ class File(BaseModel):
             record: What ``jsonable_dict`` returned.
 
         Raises:
-            SerializationError: No such file type is known here.
-            pydantic.ValidationError: It is not the record of a file.
+            SerializationError: No such file type is known here, or it is not the record of a file.
         """
-        return get_file_from_serializer_string(record.get("file_type_string", ""))(**record)
+        file_type = get_file_from_serializer_string(record.get("file_type_string", ""))
+        try:
+            return file_type(**record)
+        except (InvalidInputError, TypeError) as error:
+            raise SerializationError(f"This is not the record of a file: {error}") from error
 
     def write(
         self, obj: Any = None, service: FileService | None = None, create_dir: bool = True

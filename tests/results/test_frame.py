@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lume_services.errors import LUMEServicesWarning
 from lume_services.results import Result, frame
 
 FIXED = ["date_modified", "flow_id", "version", "status", "id"]
@@ -118,3 +120,49 @@ def test_very_many_names_have_columns_too(service: Any) -> None:
     documents = service.find_all("local")
     assert len(frame(documents, service.get_blob).columns) == 1 + len(outputs) + len(FIXED)
     assert frame(documents)["inputs.x"][0] == 1.0
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["documents", "results"])
+class TestUnreadable:
+    """One value that cannot be read does not take the table with it."""
+
+    def rows(self, service: Any, stored: bool) -> Any:
+        documents = service.find_all("local")
+        read = service.get_blob
+        return documents if stored else [Result.from_document(d, read) for d in documents]
+
+    def test_kind_that_is_not_known_here(self, service: Any, stored: bool) -> None:
+        for x in (1.0, 2.0):
+            document = Result(inputs={"x": x}, outputs={"y": 1.0}).get_db_dict()
+            document["outputs"]["beam"] = {"%kind": "hologram", "data": b"abc"}
+            service.insert_one("local", document)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            table = frame(self.rows(service, stored), service.get_blob)
+        assert list(table["outputs.beam"]) == ["hologram, 3 bytes"] * 2
+        assert list(table["inputs.x"]) == [1.0, 2.0]
+
+    @pytest.mark.parametrize("damage", ["missing", "corrupt"])
+    def test_blob_that_is_lost(self, service: Any, stored: bool, damage: str) -> None:
+        image = np.ones((500, 500))
+        Result(inputs={"x": 1.0}, outputs={"image": image}).insert(service)
+        lost = Result(inputs={"x": 2.0}, outputs={"image": image + 1}).insert(service)
+        digest = service.find_all("local")[1]["outputs"]["image"]["data"]["%blob"]
+        service.results_db.lose(digest, damage)
+        with pytest.warns(
+            LUMEServicesWarning, match=rf"outputs\.image of result {lost} .*{digest}"
+        ):
+            table = frame(self.rows(service, stored), service.get_blob)
+        assert (table["outputs.image"][0] == image).all()
+        assert table["outputs.image"][1] == "ndarray <f8 (500, 500)"
+        assert list(table["inputs.x"]) == [1.0, 2.0]
+
+
+def test_names_that_are_lost(service: Any) -> None:
+    outputs = {f"{i} of many".ljust(5000): float(i) for i in range(1000)}
+    Result(inputs={"x": 1.0}, outputs=outputs).insert(service)
+    (document,) = service.find_all("local")
+    service.results_db.lose(document["outputs"]["data"]["%blob"], "missing")
+    with pytest.warns(LUMEServicesWarning, match=rf"outputs of result {document['_id']} "):
+        table = frame([document], service.get_blob)
+    assert list(table["inputs.x"]) == [1.0]

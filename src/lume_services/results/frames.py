@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import chain
@@ -9,6 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lume_services.errors import (
+    BlobNotFoundError,
+    CorruptBlobError,
+    LUMEServicesWarning,
+    MissingDependencyError,
+    SerializationError,
+)
+from lume_services.results._lazy import LazyDict
 from lume_services.results._summary import summary
 from lume_services.results.generic import Result
 from lume_services.serialization import (
@@ -25,6 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["field", "frame"]
 
+# What a value cannot be read for: its bytes are lost, or this process does not know its kind.
+_LOST = (BlobNotFoundError, CorruptBlobError)
+_UNREADABLE = (SerializationError, MissingDependencyError)
 _PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
@@ -58,8 +70,8 @@ def frame(
         get_blob: Where large values of documents are read from, all of them. Without it a line of
             text about its type and shape stands for each.
 
-    Raises:
-        SerializationError: A value cannot be decoded.
+    A value that cannot be decoded here (its package is not installed) is such a line too. So is
+    one whose blob is missing or damaged, of which a ``LUMEServicesWarning`` tells.
     """
     import pandas as pd
 
@@ -67,12 +79,23 @@ def frame(
     columns: dict[str, Any] = {}
     stored = not (rows and isinstance(rows[0], Result))
     for part in ("inputs", "outputs"):
-        mappings = [_stored(row, part, get_blob) if stored else getattr(row, part) for row in rows]
+        reader = _Reader(part, get_blob)
+        mappings = [reader.stored(row) if stored else getattr(row, part) for row in rows]
         for name in dict.fromkeys(chain.from_iterable(mappings)):
-            values = [mapping.get(name) for mapping in mappings]
-            if stored and not _PLAIN.issuperset(map(type, values)):
-                values = [_decoded(value, get_blob) for value in values]
-            columns[f"{part}.{decode_name(name) if stored else name}"] = _column(values)
+            shown = decode_name(name) if stored else name
+            if stored:
+                values = [mapping.get(name) for mapping in mappings]
+                if not _PLAIN.issuperset(map(type, values)):
+                    values = [
+                        reader.decoded(value, shown, row.get("_id"))
+                        for value, row in zip(values, rows, strict=True)
+                    ]
+            else:
+                values = [
+                    reader.loaded(mapping, name, row)
+                    for mapping, row in zip(mappings, rows, strict=True)
+                ]
+            columns[f"{part}.{shown}"] = _column(values)
     columns["date_modified"] = _times(_fields(rows, "date_modified"))
     text = pd.Series(["text"]).dtype  # object before pandas 3
     for name in ("flow_id", "version", "status", "id"):
@@ -86,19 +109,57 @@ def _fields(rows: list[Any], name: str) -> list[Any]:
     return [row.get("_id" if name == "id" else name) for row in rows]
 
 
-def _stored(document: Mapping[str, Any], part: str, get_blob: GetBlob | None) -> dict[str, Any]:
-    values: dict[str, Any] = document.get(part) or {}
-    if "%kind" not in values:
-        return values
-    # Too large for a document even without its values.
-    decoded = {} if get_blob is None else decode(values, get_blob)
-    return {encode_name(name): encode(value) for name, value in decoded.items()}
+class _Reader:
+    """Reads the inputs, or the outputs, of results; a value that cannot be is shown in a line."""
 
+    def __init__(self, part: str, get_blob: GetBlob | None) -> None:
+        self._part = part
+        self._get_blob = get_blob
 
-def _decoded(value: Any, get_blob: GetBlob | None) -> Any:
-    if get_blob is None and blob_digests(value):
+    def stored(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """The values in a document by name, not decoded."""
+        values: dict[str, Any] = document.get(self._part) or {}
+        if "%kind" not in values:
+            return values
+        # Too large for a document even without its values.
+        if self._get_blob is None:
+            return {}
+        try:
+            decoded = decode(values, self._get_blob)
+        except _LOST as error:
+            self._warn(error, "", document.get("_id"))
+            return {}
+        return {encode_name(name): encode(value) for name, value in decoded.items()}
+
+    def decoded(self, value: Any, name: str, result_id: str | None) -> Any:
+        """A value of a document; its summary where it cannot be decoded."""
+        if self._get_blob is None and blob_digests(value):
+            return summary(value)
+        try:
+            return decode(value, self._get_blob)
+        except _LOST as error:
+            self._warn(error, name, result_id)
+        except _UNREADABLE:
+            pass
         return summary(value)
-    return decode(value, get_blob)
+
+    def loaded(self, values: Mapping[str, Any], name: str, result: Result) -> Any:
+        """A value of a result, likewise."""
+        try:
+            return values.get(name)
+        except _LOST as error:
+            self._warn(error, name, result.id)
+        except _UNREADABLE:
+            pass
+        return summary(values._waiting[name]) if isinstance(values, LazyDict) else None
+
+    def _warn(self, error: Exception, name: str, result_id: str | None) -> None:
+        value = f"{self._part}.{name}".rstrip(".")
+        warnings.warn(
+            f"{value} of result {result_id} cannot be read: {error}",
+            LUMEServicesWarning,
+            stacklevel=4,
+        )
 
 
 def _column(values: list[Any]) -> Any:

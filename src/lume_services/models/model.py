@@ -181,6 +181,7 @@ class Model:
         """
         evaluator = Evaluator(obj)
         entry_point = entry_point_of(obj)
+        flow_from = None if flow is None else flow_entry_point(flow)
         registry = self._registry
         deployment_id = registry.store_deployment(
             model_id=self.model_id,
@@ -200,7 +201,7 @@ class Model:
                 flow_name=flow_name(flow),
                 deployment_id=deployment_id,
                 project_name=project_name,
-                entry_point=flow_entry_point(flow),
+                entry_point=flow_from,
             )
         if is_live:  # last, so that nobody gets a version that is not all there
             registry.promote(deployment_id)

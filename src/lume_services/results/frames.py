@@ -62,16 +62,15 @@ def frame(
 
     Columns are ``inputs.<name>`` and ``outputs.<name>`` as they come, then ``date_modified``
     (UTC), ``flow_id``, ``version``, ``status`` and ``id``. Numbers, booleans and text have their
-    dtypes; arrays and the like are objects. What a result does not have is missing.
+    dtypes; arrays and the like are objects. What a result does not have is missing. A line of text
+    about its type and shape stands for a value that cannot be decoded here (its package is not
+    installed), or whose blob is missing or damaged, of which a ``LUMEServicesWarning`` tells.
 
     Args:
         results: Documents as the results database gives them, which is quickest, or results; not
             both.
-        get_blob: Where large values of documents are read from, all of them. Without it a line of
-            text about its type and shape stands for each.
-
-    A value that cannot be decoded here (its package is not installed) is such a line too. So is
-    one whose blob is missing or damaged, of which a ``LUMEServicesWarning`` tells.
+        get_blob: Where large values of documents are read from, all of them. Without it such a
+            line stands for each.
     """
     import pandas as pd
 

@@ -136,7 +136,7 @@ def test_database_in_memory_is_refused(url: str) -> None:
 
 def test_url_that_is_none() -> None:
     with pytest.raises(ConfigurationError, match=r"LUME_MODEL_DB__URL is not a database URL"):
-        ModelDB(ModelDBConfig(url="models.db"))
+        ModelDB(ModelDBConfig(url="postgresql://host:port/db"))
 
 
 def test_unknown_dialect() -> None:

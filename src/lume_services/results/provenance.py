@@ -134,7 +134,7 @@ def describe_error(error: BaseException) -> dict[str, str]:
 def _process() -> dict[str, str]:
     try:
         user = getpass.getuser()
-    except (OSError, KeyError, ImportError):  # A container's user may have no name.
+    except (OSError, KeyError):  # A container's user may have no name.
         user = str(os.getuid())
     return {
         "host": platform.node(),

@@ -29,6 +29,7 @@ def test_the_demo_scans_a_real_ring_and_leaves_everything_behind(lume_home: Path
     # A stronger focusing quadrupole raises the horizontal tune.
     line = table[table["inputs.QD2"] == table["inputs.QD2"].median()].sort_values("inputs.QF1")
     assert line["outputs.tune_x"].is_monotonic_increasing
-    assert line["outputs.beta_x"].iloc[0].shape == (122,)
+    assert line["outputs.beta_x"].iloc[0].shape == line["outputs.s"].iloc[0].shape
+    assert line["outputs.s"].iloc[0][-1] == pytest.approx(26.374, abs=1e-3)  # 843.977 m / 32
     with Image.open(lume_home / "files" / "demo" / "storage_ring.png") as picture:
         assert picture.width > 1000

@@ -222,6 +222,26 @@ def test_results_are_exported(run: Run, scanned: Model, tmp_path: Path, suffix: 
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
+def test_arrays_and_frames_are_exported_in_full(run: Run, lume_home: Path, tmp_path: Path) -> None:
+    configure()
+    model = Model.create_model(description="shapes")
+    model.register(functions.arrays_and_frames, version="1.0")
+    model.evaluate({"x": 1.0})
+    wave = np.arange(5000.0)
+    done = run("results", "export", "shapes", str(tmp_path / "t.csv"))
+    assert "Left out, as a table cannot hold them: outputs.raw" in done.err
+    row = pd.read_csv(tmp_path / "t.csv").iloc[0]
+    assert np.array_equal(json.loads(row["outputs.wave"]), wave)
+    assert json.loads(row["outputs.twiss"]) == {"name": ["QF1", "QD2"], "beta": [1.5, 2.5]}
+    run("results", "export", "shapes", str(tmp_path / "t.parquet"))
+    assert np.array_equal(pd.read_parquet(tmp_path / "t.parquet")["outputs.wave"].iloc[0], wave)
+    run("results", "export", "shapes", str(tmp_path / "t.json"))
+    (row,) = json.loads((tmp_path / "t.json").read_text())
+    assert row["outputs.twiss"]["beta"] == [1.5, 2.5]
+    assert run("results", "list", "shapes").code == 0
+    assert run("results", "plot", "shapes", "x", "wave").code == 2
+
+
 def test_results_are_plotted(run: Run, scanned: Model, tmp_path: Path) -> None:
     picture = tmp_path / "scan.png"
     assert run("results", "plot", "quadrupole", "QUAD:K1", "trace", "-o", str(picture)).code == 0
@@ -309,6 +329,13 @@ MISTAKES: list[tuple[Sequence[str], str]] = [
     (("results", "export", "quadrupole", "/no/such/folder/scan.csv"), "cannot be written"),
     (("deployments", "promote", "quadrupole", "9.9"), "9.9"),
     (("files", "list", "--filesystem", "tape"), "tape"),
+    (("sweep", "quadrupole", "--grid", "QUAD:K1=1:2:0"), "START:STOP:COUNT"),
+    (("sweep", "quadrupole", "--grid", "slices=1,2", "--grid", "slices=3"), "given twice"),
+    (
+        ("sweep", "quadrupole", "--grid", "slices=1,2", "--workers", "-1"),
+        "greater than or equal to 0",
+    ),
+    (("results", "plot", "quadrupole", "QUAD:K1", "trace"), "There are no results to plot"),
     (("nonsense",), "No such command"),
 ]
 

@@ -53,6 +53,13 @@ def reads_a_corrector(inputs: dict[str, Any]) -> dict[str, Any]:
     return {"BPM.X": 2 * inputs["XCOR.VAL"]}
 
 
+def arrays_and_frames(inputs: dict[str, Any]) -> dict[str, Any]:
+    import pandas as pd
+
+    twiss = pd.DataFrame({"name": ["QF1", "QD2"], "beta": [1.5, 2.5]})
+    return {"wave": np.arange(5000.0), "twiss": twiss, "raw": b"\0"}
+
+
 class OnlyInTheParent:
     """Can be made in the process of the test, and in no worker."""
 

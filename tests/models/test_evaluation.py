@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lume_services.errors import InvalidInputError, ModelLoadError
+from lume_services.errors import InvalidInputError, ModelFailedError, ModelLoadError
 from lume_services.models.evaluation import Evaluator, entry_point_of, load_entry_point
 from tests.models import functions, physics
 
@@ -94,7 +94,7 @@ def test_what_is_no_model_is_refused(wrong: Any) -> None:
 
 
 def test_a_model_that_returns_no_dictionary_is_told_so() -> None:
-    with pytest.raises(InvalidInputError, match="returned float, not a dictionary"):
+    with pytest.raises(ModelFailedError, match="returned float, not a dictionary"):
         Evaluator(lambda inputs: 1.0)({})
 
 

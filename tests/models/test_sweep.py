@@ -137,6 +137,21 @@ def test_results_are_stored_while_a_slow_point_is_evaluated(
         process.communicate()
 
 
+@pytest.mark.slow
+def test_workers_end_when_the_process_that_asked_is_killed(
+    slow_sweep: Callable[[int], subprocess.Popen[str]],
+) -> None:
+    process = slow_sweep(1)
+    assert stored_within(20, 3)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 15
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < deadline, "a worker goes on without its parent"
+        time.sleep(0.05)
+
+
 def test_an_interrupt_ends_a_pool_at_once_and_keeps_what_is_done(
     slow_sweep: Callable[[int], subprocess.Popen[str]],
 ) -> None:

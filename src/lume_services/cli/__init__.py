@@ -37,5 +37,5 @@ def main() -> None:
     try:
         app(prog_name="lume-services")
     except LUMEServicesError as error:
-        error_line(str(error))
+        error_line("\n".join([str(error), *getattr(error, "__notes__", ())]))
         sys.exit(exit_code(error))

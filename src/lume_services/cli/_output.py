@@ -89,7 +89,8 @@ def print_table(
         max(map(len, (name, *(row[number] for row in cells)))) + 3
         for number, name in enumerate(columns)
     ]
-    if not console.is_terminal:  # in a file or a pipe a table is as wide as it needs to be
+    # In a file or a pipe a table is as wide as it needs to be.
+    if not console.is_terminal:
         console = Console(width=max(sum(widths), 80))
     shown = len(columns)
     while droppable and shown > 1 and sum(widths[:shown]) > console.width:

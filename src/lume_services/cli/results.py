@@ -79,7 +79,10 @@ def list_results(
     print_table(list(columns), zip(*columns.values(), strict=True), droppable=True)
     if same:
         note(f"In all of them: {', '.join(same)}")
-    note(f"{len(frame)} results. Everything of one: lume-services results show ID")
+    if len(frame):
+        note(f"{_counted(len(frame), 'result')}. Everything of one: lume-services results show ID")
+    else:
+        note("No results.")
 
 
 @app.command(epilog="Example: `lume-services results show 5f0c`")
@@ -95,6 +98,8 @@ def show(
     if as_json:
         print_json(as_plain(result))
         return
+    if result.error is not None:
+        note(f"Failed with {result.error['type']}: {result.error['message']}")
     print_values(result)
     facts = as_plain(result)
     for name in ("inputs", "outputs"):
@@ -110,19 +115,14 @@ def export(
     limit: Limit = None,
     all_deployments: AllVersions = False,
 ) -> None:
-    """Write the results of a model to a table file."""
-    from lume_services.services._atomic import replacing
+    """Write the results of a model to a table file, arrays in full."""
+    from lume_services.cli._export import export_table
 
-    writers = {".csv": _to_csv, ".parquet": _to_parquet, ".json": _to_json}
-    if file.suffix not in writers:
-        raise InvalidInputError(f"{file}: the name ends in one of {', '.join(writers)}")
     frame = _frame(model, query, limit, all_deployments, large_values=True)
-    try:
-        with replacing(file) as new:
-            writers[file.suffix](frame, new)
-    except OSError as error:
-        raise InvalidInputError(f"{file} cannot be written: {error.strerror or error}") from None
-    note(f"{len(frame)} results in {file}")
+    left_out = export_table(frame, file)
+    note(f"{_counted(len(frame), 'result')} in {file}")
+    if left_out:
+        note(f"Left out, as a table cannot hold them: {', '.join(left_out)}")
 
 
 @app.command(epilog="Example: `lume-services results plot injector solenoid emittance -o scan.png`")
@@ -141,8 +141,8 @@ def plot(
     from lume_services.cli._plot import plot_columns
 
     frame = _frame(model, query, limit, all_deployments)
-    plot_columns(frame, x, y, output)
-    note(f"{len(frame)} results in {output}")
+    plot_columns(frame, x, y, output, units=_units(model))
+    note(f"{_counted(len(frame), 'result')} in {output}")
 
 
 @app.command(epilog="Example: `lume-services results gc --older-than 24`")
@@ -225,6 +225,19 @@ def _of_project(project: str | None, query: str | None, limit: int | None) -> pd
     return frame(found[:limit])
 
 
+def _units(model: str) -> dict[str, str]:
+    from lume_services.models import Model
+
+    variables = Model.find(model).variables
+    return {
+        name: str(variable["unit"]) for name, variable in variables.items() if variable.get("unit")
+    }
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def _parsed(query: str | None) -> Any:
     try:
         return json.loads(query) if query else None
@@ -234,7 +247,7 @@ def _parsed(query: str | None) -> Any:
 
 def _short(column: str) -> str:
     if column == "date_modified":
-        return "date"
+        return "date (UTC)"
     return column.removeprefix("inputs.").removeprefix("outputs.")
 
 
@@ -251,26 +264,3 @@ def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         elif value is not None:
             rows.append((prefix + name, value))
     return rows
-
-
-def _to_csv(frame: pd.DataFrame, file: Path) -> None:
-    frame.to_csv(file, index=False)
-
-
-def _to_parquet(frame: pd.DataFrame, file: Path) -> None:
-    arrays = [name for name in frame.columns if not _is_plain(frame[name])]
-    lists = {name: frame[name].map(_listed) for name in arrays}
-    try:
-        frame.assign(**lists).to_parquet(file, index=False)
-    except ValueError as error:  # pyarrow's, when a column holds several kinds of values
-        raise InvalidInputError(f"Parquet cannot hold this, write .json: {error}") from None
-
-
-def _listed(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
-def _to_json(frame: pd.DataFrame, file: Path) -> None:
-    from lume_services.cli._output import to_json
-
-    file.write_text(to_json(frame.to_dict("records")), encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -74,7 +75,7 @@ def sweep(
         ),
     ],
     workers: Annotated[
-        int | None, typer.Option(help="Processes to use; as many as there are cores.")
+        int | None, typer.Option(min=0, help="Processes to use; as many as there are cores.")
     ] = None,
     version: Version = None,
     as_json: AsJson = False,
@@ -87,8 +88,16 @@ def sweep(
     """
     from lume_services.models import grid as points
 
-    axes = {name: _axis(name, text) for name, text in (_assignment(one, "--grid") for one in grid)}
-    frame = _found(model, version).sweep(points(**axes), max_workers=workers)
+    axes: dict[str, list[Any]] = {}
+    for name, text in (_assignment(one, "--grid") for one in grid):
+        if name in axes:
+            raise InvalidInputError(f"--grid {name}: given twice; write all values in one")
+        axes[name] = _axis(name, text)
+    try:
+        frame = _found(model, version).sweep(points(**axes), max_workers=workers)
+    except KeyboardInterrupt:
+        note("Interrupted. What was computed is recorded; the same command goes on from there.")
+        raise typer.Exit(130) from None
     if as_json:
         print_json(frame.to_dict("records"))
         return
@@ -98,7 +107,10 @@ def sweep(
     plain = [name for name in shown if frame[name].dtype != object]
     rows = frame[plain].head(40).itertuples(index=False)
     print_table([name.partition(".")[2] or name for name in plain], rows)
-    note(f"{len(frame)} points, {failed} failed. See them with: lume-services results list {model}")
+    note(
+        f"{len(frame)} points, {failed} failed. See them with: "
+        f"lume-services results list {shlex.quote(model)}"
+    )
 
 
 def _found(model: str, version: str | None) -> Model:
@@ -120,7 +132,9 @@ def _assignment(text: str, option: str) -> tuple[str, str]:
 
 
 def _value(text: str) -> Any:
-    """A number, list, true or false as JSON writes it; anything else is text."""
+    """A number, list, true or false as JSON writes it, nan and inf; anything else is text."""
+    if text.lower().lstrip("+-") in ("nan", "inf"):
+        return float(text)
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -134,6 +148,8 @@ def _axis(name: str, text: str) -> list[Any]:
 
     try:
         start, stop, count = text.split(":")
+        if int(count) < 1:
+            raise ValueError("a count")
         return [float(value) for value in np.linspace(float(start), float(stop), int(count))]
     except ValueError:
         raise InvalidInputError(

@@ -30,12 +30,14 @@ class StorageRing(LUMEModel):
 
     Inputs are the normalised gradients ``K1`` of the families, in 1/m², each within 5 % of its
     nominal value. Outputs are the fractional tunes and the chromaticities of the cell, and along
-    it, at 122 positions ``s`` in m, the beta functions in m and the horizontal dispersion in m.
+    it, at positions ``s`` in m, the beta functions in m and the horizontal dispersion in m.
     """
 
     def __init__(self) -> None:
-        self._cell = at.load_lattice(str(files("machine_data") / "hmba.mat"))
-        self._cell.disable_6d()  # optics of the transverse planes; the cavity plays no part
+        cell = at.load_lattice(str(files("machine_data") / "hmba.mat"))
+        cell.disable_6d()  # optics of the transverse planes; the cavity plays no part
+        # In pieces of 0.1 m the beta functions are smooth curves also inside drifts and magnets.
+        self._cell = cell.slice(size=0.1)
         self._magnets = {
             family: [element for element in self._cell if element.FamName.startswith(family)]
             for family in FAMILIES

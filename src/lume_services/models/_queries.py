@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lume_services.errors import InvalidInputError
 from lume_services.results import field
 from lume_services.serialization import decode_name
 from lume_services.services.results.selection import Selection
@@ -35,6 +36,8 @@ def documents_of(
         sort: In which order.
         limit: At most so many.
     """
+    if isinstance(sort, str):
+        raise InvalidInputError(f"sort={sort!r}: write [({sort!r}, 1)], or -1 for descending")
     ids: dict[str, list[str]] = {}
     for flow in flows:
         ids.setdefault(flow.project_name, []).append(flow.flow_id)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -58,11 +60,20 @@ def _load(entry_point: str, path: list[str]) -> None:
     global _loaded
     # An interrupt is for the process that asked for the points; it ends its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.path[:] = path
     try:
         _loaded = Evaluator(load_entry_point(entry_point))
     except Exception as error:  # raised here it would only break the pool
         _loaded = f"{entry_point} cannot be loaded in a worker process: {error}"
+
+
+def _end_with_parent() -> None:
+    """Nobody is left to take the results when the process that asked for them is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def evaluate_remotely(inputs: Mapping[str, Any]) -> Outcome:

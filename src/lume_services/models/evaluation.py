@@ -19,7 +19,7 @@ from threading import Lock
 from types import ModuleType
 from typing import Any
 
-from lume_services.errors import InvalidInputError, ModelLoadError
+from lume_services.errors import InvalidInputError, ModelFailedError, ModelLoadError
 from lume_services.variables import checked_inputs, default_values, schema
 
 __all__ = ["Evaluator", "entry_point_of", "load_entry_point", "source_hash"]
@@ -89,7 +89,7 @@ class Evaluator:
         with self._lock:
             outputs = self._evaluate(own)
         if not isinstance(outputs, Mapping):
-            raise InvalidInputError(
+            raise ModelFailedError(
                 f"The model returned {type(outputs).__name__}, not a dictionary of outputs by name"
             )
         return dict(outputs)

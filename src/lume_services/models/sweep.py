@@ -52,6 +52,8 @@ _AHEAD = 8
 
 def run_sweep(deployed: Deployed, points: Sequence[Point], max_workers: int | None) -> pd.DataFrame:
     """Evaluate and record; what ``Model.sweep`` promises."""
+    if max_workers is not None and max_workers < 0:
+        raise InvalidInputError(f"max_workers={max_workers} is negative")
     service = context.results_db_service()
     inputs = [_checked(deployed, number, point) for number, point in enumerate(points)]
     hashes = [canonical_hash(encode(point, path="inputs")) for point in inputs]  # inputs_hash
@@ -220,6 +222,6 @@ def _progress_bar(points: int) -> Iterator[Callable[[], None]]:
         TimeRemainingColumn(),
     )
     shown = console.is_terminal or console.is_jupyter
-    with Progress(*columns, console=console, disable=not shown) as progress:
+    with Progress(*columns, console=console, disable=not shown or points == 0) as progress:
         task = progress.add_task("Sweep", total=points)
         yield lambda: progress.advance(task)

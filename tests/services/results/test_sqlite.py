@@ -380,3 +380,14 @@ def test_several_processes_make_it_at_once(path: Path) -> None:
         process.stdin.close()  # now
     assert [process.wait() for process in processes] == [0] * 4
     assert SQLiteResultsDB(path).count("c") == 4
+
+
+def test_a_database_that_is_deleted_while_it_is_in_use_is_told(path: Path) -> None:
+    store = SQLiteResultsDB(path)
+    store.insert_one("local", {"x": 1})
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+    with pytest.raises(ResultsDBError, match="was deleted or replaced while it was in use"):
+        store.insert_one("local", {"x": 2})
+    store.insert_one("local", {"x": 3})
+    assert [document["x"] for document in SQLiteResultsDB(path).scan("local")] == [3]

@@ -29,6 +29,7 @@ class Connections:
     _process: int
     _idle: list[sqlite3.Connection]
     _write_lock: Lock
+    _inode: int
 
     def __init__(self, path: Path, prepare: Callable[[sqlite3.Connection], None]) -> None:
         self.path = path
@@ -71,6 +72,7 @@ class Connections:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+            self._check_that_it_is_there()
 
     def close(self) -> None:
         """Close those that nobody uses; the others are closed when they are given back."""
@@ -99,6 +101,23 @@ class Connections:
         else:  # close() was called meanwhile, or a transaction could not be undone
             connection.close()
 
+    def _check_that_it_is_there(self) -> None:
+        """What is written to a file that somebody deleted is gone with the last connection to it.
+
+        Raises:
+            ResultsDBError: The file was deleted, or another one put in its place.
+        """
+        try:
+            there = self.path.stat().st_ino
+        except FileNotFoundError:
+            there = None
+        if there != self._inode:
+            self._idle = []
+            raise ResultsDBError(
+                f"The results database {self.path} was deleted or replaced while it was in use: "
+                "what was stored in it is lost. What is stored from now on goes to a new one."
+            )
+
     def _connect(self) -> sqlite3.Connection:
         make_folder_of(
             self.path, "the results database", "LUME_HOME or LUME_RESULTS_DB__URL", ResultsDBError
@@ -109,6 +128,7 @@ class Connections:
         try:
             connection.execute("PRAGMA synchronous = FULL")
             self._prepare(connection)
+            self._inode = self.path.stat().st_ino
         except BaseException:
             connection.close()
             raise

@@ -6,7 +6,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from lume_services.errors import ConfigurationError, LUMEServicesError
+from lume_services.errors import ConfigurationError
 from lume_services.services._atomic import make_folder
 
 __all__ = ["BUSY_TIMEOUT_S", "make_folder_of", "use_write_ahead_log"]
@@ -15,21 +15,21 @@ BUSY_TIMEOUT_S = 60.0
 """How long a connection waits for another one's write to end."""
 
 
-def make_folder_of(
-    path: Path, what: str, setting: str, error_class: type[LUMEServicesError]
-) -> None:
+def make_folder_of(path: Path, what: str, setting: str) -> None:
     """Make the folder that a database file is in.
 
     Args:
         path: The file.
         what: What the file is, for the message.
         setting: What the path comes from, likewise.
-        error_class: What to raise when the folder cannot be made.
+
+    Raises:
+        ConfigurationError: The folder cannot be made.
     """
     try:
         make_folder(path.parent)
     except OSError as error:
-        raise error_class(
+        raise ConfigurationError(
             f"The folder of {what} {path} cannot be made: {error.strerror}. Set {setting} to a "
             "place where you may write."
         ) from error

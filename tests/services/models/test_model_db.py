@@ -124,7 +124,7 @@ def test_locked_file(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     model_db = ModelDB(ModelDBConfig(url=f"sqlite:///{tmp_path / 'file' / 'models.db'}"))
-    with pytest.raises(ModelDBError, match=r"registry .*file/models.db cannot be made.*LUME_HOME"):
+    with pytest.raises(ConfigurationError, match=r"registry .*models.db cannot be made.*LUME_HOME"):
         ModelDBService(model_db).get_models()
 
 

@@ -264,7 +264,7 @@ def test_damaged_file(results_db: SQLiteResultsDB, path: Path) -> None:
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ResultsDBError, match=r"cannot be made.*Set LUME_HOME"):
+    with pytest.raises(ConfigurationError, match=r"cannot be made.*Set LUME_HOME"):
         SQLiteResultsDB(tmp_path / "file" / "results.db")
     with pytest.raises(ResultsDBError, match=str(tmp_path)):
         SQLiteResultsDB(tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, event
 
-from lume_services.errors import ConfigurationError, ModelDBError
+from lume_services.errors import ConfigurationError
 from lume_services.services._sqlite import make_folder_of, use_write_ahead_log
 from lume_services.services.network import refuse_network_filesystem
 
@@ -23,8 +23,8 @@ def make_folder(url: URL) -> None:
     """Make the folder that the database file is in.
 
     Raises:
-        ConfigurationError: The URL names no file, or one on a network filesystem.
-        ModelDBError: The folder cannot be made.
+        ConfigurationError: The URL names no file, or one on a network filesystem, or one whose
+            folder cannot be made.
     """
     if url.database in (None, "", ":memory:"):
         raise ConfigurationError(
@@ -33,7 +33,7 @@ def make_folder(url: URL) -> None:
         )
     path = Path(str(url.database))
     refuse_network_filesystem(path, _SETTING)
-    make_folder_of(path, "the model registry", _SETTING, ModelDBError)
+    make_folder_of(path, "the model registry", _SETTING)
 
 
 def set_up(engine: Engine, *, foreign_keys: bool = True) -> None:

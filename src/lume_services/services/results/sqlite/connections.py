@@ -119,9 +119,7 @@ class Connections:
             )
 
     def _connect(self) -> sqlite3.Connection:
-        make_folder_of(
-            self.path, "the results database", "LUME_HOME or LUME_RESULTS_DB__URL", ResultsDBError
-        )
+        make_folder_of(self.path, "the results database", "LUME_HOME or LUME_RESULTS_DB__URL")
         connection = sqlite3.connect(
             self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )

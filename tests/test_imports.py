@@ -42,12 +42,13 @@ PUBLIC = {
     "tasks": "LoadDBResult LoadFile SaveDBResult SaveFile check_local_execution "
     "configure_lume_services load_db_result load_file prepare_lume_model_variables "
     "save_db_result save_file",
-    "engine": "InlineFlow InlineTask LocalRun flow local_run task",
+    "engine": "InlineFlow InlineTask LocalRun check_parameters flow local_run parameters_of task",
     "serialization": "BLOB_THRESHOLD Codec GetBlob PutBlob blob_digests canonical_hash decode "
     "decode_name encode encode_name hash_only register",
     "testing": "BackendConformance ConfinedFilesystemConformance FilesystemConformance "
     "MemoryResultsDB ResultsDBConformance SharedResultsDBConformance",
-    "plugins": "BACKENDS FILESYSTEMS RESULTS_DBS VALUES check load names",
+    "plugins": "BACKENDS FILESYSTEMS FILE_TYPES RESULTS_DBS RESULT_TYPES VALUES check load "
+    "load_announced names",
     "services.results": "ResultsDB ResultsDBConfig ResultsDBService",
     "services.models": "ModelDBService flow_id",
     "services.models.db": "ConnectionConfig ModelDB ModelDBConfig",

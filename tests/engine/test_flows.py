@@ -400,6 +400,41 @@ class TestFutures:
 
         assert many() == [2 * (x + 1) for x in range(8)]
 
+    def test_a_task_with_a_time_limit_may_submit_and_wait(self) -> None:
+        @task(timeout_seconds=10)
+        def outer_task(x: int) -> int:
+            return increment.submit(x).result(timeout=5)
+
+        @flow(task_runner=prefect.task_runners.ThreadPoolTaskRunner(max_workers=1))
+        def outer() -> int:
+            return outer_task.submit(1).result()
+
+        assert outer() == 2
+
+    def test_a_flow_called_by_a_submitted_task_keeps_its_own_number(self) -> None:
+        threads = set()
+
+        @task
+        def note() -> None:
+            threads.add(threading.get_ident())
+            time.sleep(0.005)
+
+        @flow(task_runner=prefect.task_runners.ThreadPoolTaskRunner(max_workers=1))
+        def one_by_one() -> None:
+            for _ in range(4):
+                note.submit()
+
+        @task
+        def call_it() -> None:
+            one_by_one()
+
+        @flow
+        def outer() -> None:
+            call_it.submit()
+
+        outer()
+        assert len(threads) == 1
+
     def test_the_flows_own_number_of_threads_is_kept(self) -> None:
         running, most, lock = 0, 0, threading.Lock()
 

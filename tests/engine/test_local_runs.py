@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
+import prefect
 import pytest
 from prefect import get_run_logger, runtime
 
 from lume_services.engine import flow, local_run, task
-from lume_services.errors import RunCancelledError
+from lume_services.errors import InvalidInputError, RunCancelledError
 
 
 @task
@@ -131,6 +133,44 @@ def test_cancelling_ends_the_wait_for_a_retry() -> None:
         run.execute()
 
 
+def test_cancelling_ends_the_wait_for_a_retry_of_asynchronous_code() -> None:
+    failed = threading.Event()
+
+    @flow(retries=1, retry_delay_seconds=60)
+    async def patient() -> None:
+        failed.set()
+        raise OSError
+
+    run = local_run(patient, {})
+    thread = threading.Thread(target=lambda: (failed.wait(10), run.cancel()))
+    thread.start()
+    began = time.monotonic()
+    with pytest.raises(RunCancelledError):
+        run.execute()
+    assert time.monotonic() - began < 5
+
+
+def test_a_flow_that_ran_out_of_time_ends_its_tasks_wait_for_a_retry() -> None:
+    @task(retries=1, retry_delay_seconds=60)
+    def patient() -> None:
+        raise OSError
+
+    @flow(timeout_seconds=0.1)
+    def limited() -> None:
+        patient.submit().wait()
+
+    @flow
+    def outer() -> str:
+        state = limited(return_state=True)
+        for thread in threading.enumerate():
+            if thread.name.startswith("lume-task"):
+                thread.join(5)
+                assert not thread.is_alive()
+        return state.name
+
+    assert local_run(outer, {}).execute() == "TimedOut"
+
+
 def test_an_asynchronous_flow_runs_from_plain_code() -> None:
     @flow
     async def outer(x: int) -> int:
@@ -159,5 +199,11 @@ def test_both_kinds_run_where_an_event_loop_runs_already() -> None:
 
 
 def test_wrong_parameters_are_refused_before_anything_runs() -> None:
-    with pytest.raises(TypeError, match="'y'"):
-        local_run(nested, {"y": 1})
+    for parameters, message in (
+        ({"xx": 1}, r"Flow 'nested' has no parameter 'xx'\. Did you mean 'x'\?"),
+        ({}, "Flow 'nested' needs a value for: x"),
+        ({"x": "many"}, r"(?s)Flow 'nested': .*x: Input should be a valid integer"),
+    ):
+        for flow_ in (nested, prefect.flow(nested.fn)):
+            with pytest.raises(InvalidInputError, match=message):
+                local_run(flow_, parameters)

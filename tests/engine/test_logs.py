@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 import prefect
@@ -55,6 +56,24 @@ def test_failures_and_retries_are_logged() -> None:
     assert levels == ["ERROR", "INFO", "ERROR", "ERROR"]
     assert "ValueError: deep" in run.logs[0].message
     assert run.logs[1].message == "Failed with OSError('shallow'); retry 1 of 1 in 0 s"
+
+
+def test_a_log_call_with_wrong_arguments_does_not_end_the_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # pytest's own handlers raise; a program has none.
+    of_prefect = [one for one in logging.root.handlers if hasattr(one, "console")]
+    monkeypatch.setattr(logging.root, "handlers", of_prefect)
+
+    @flow
+    def careless() -> str:
+        get_run_logger().info("%d of them", "a")
+        return "went on"
+
+    run = local_run(careless, {})
+    assert run.execute() == "went on"
+    assert [entry.message for entry in run.logs] == ["%d of them"]
+    assert "Logging error" in capsys.readouterr().err, "logging tells of it as always"
 
 
 def test_prints_are_logged_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,6 +95,8 @@ class TestRunning:
             ({"charge": 1, "zzz": 1}, "no parameter 'zzz'. It takes: charge, offset."),
             ({"offset": 1}, "Flow 'twice-and-more' needs a value for: charge."),
             (None, "needs a value for: charge."),
+            ({"charge": "much"}, "Flow 'twice-and-more': "),
+            ({"charge": "much"}, "charge: Input should be a valid number"),
         ],
     )
     def test_wrong_parameters_are_named(

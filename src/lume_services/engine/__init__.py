@@ -6,9 +6,10 @@ with one difference: called where no Prefect engine is running, their functions 
 *inline*, with retries, time limits, futures, hooks, states and logs. Where Prefect's engine is
 running, in a worker for example, they are ordinary Prefect flows and tasks.
 
-The modules, each using those before it: ``_current`` (is this call inline?), ``_interrupts`` (time
-limits), ``_logs``, ``_parameters``, ``_states``, ``_runs`` (attempts, hooks), ``_futures``
-(threads), ``_task_runs``, ``_flow_runs``, ``_plain`` (Prefect's own objects, called inline),
+The modules, each using those before it: ``_prefect`` (all that is used of Prefect beyond what it
+documents), ``_current`` (is this call inline?), ``_interrupts`` (time limits),
+``_logs``, ``_parameters``, ``_states``, ``_runs`` (attempts, hooks), ``_futures`` (submitted
+tasks), ``_task_runs``, ``_flow_runs``, ``_plain`` (Prefect's own objects, called inline),
 ``_decorators``, ``_local`` (what a backend uses).
 """
 
@@ -25,8 +26,18 @@ except ModuleNotFoundError as error:
 
 from lume_services.engine._decorators import InlineFlow, InlineTask, flow, task
 from lume_services.engine._local import LocalRun, local_run
+from lume_services.engine._parameters import check_parameters, parameters_of
 from lume_services.engine._plain import route_plain_calls
 
-__all__ = ["InlineFlow", "InlineTask", "LocalRun", "flow", "local_run", "task"]
+__all__ = [
+    "InlineFlow",
+    "InlineTask",
+    "LocalRun",
+    "check_parameters",
+    "flow",
+    "local_run",
+    "parameters_of",
+    "task",
+]
 
 route_plain_calls()

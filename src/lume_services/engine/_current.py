@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from prefect.context import FlowRunContext, TaskRunContext
-from prefect.utilities.visualization import get_task_viz_tracker
+from lume_services.engine._prefect import FlowRunContext, TaskRunContext, get_task_viz_tracker
 
 if TYPE_CHECKING:
     from lume_services.engine._runs import InlineRun

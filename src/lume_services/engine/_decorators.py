@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 import prefect
-from prefect.utilities.callables import get_call_parameters
 
 from lume_services.engine._current import runs_inline
 from lume_services.engine._flow_runs import InlineFlowRun
 from lume_services.engine._plain import carry_out
+from lume_services.engine._prefect import as_kind, get_call_parameters
 from lume_services.engine._task_runs import InlineTaskRun
 
 __all__ = ["InlineFlow", "InlineTask", "flow", "task"]
@@ -36,7 +36,7 @@ class InlineFlow(prefect.Flow[P, R]):
 
             Args:
                 *args: Arguments of the function.
-                return_state: Give back the final `prefect.State` in place of the value.
+                return_state: Give back the final ``prefect.State`` in place of the value.
                 wait_for: Futures and states that must complete first.
                 **kwargs: Arguments of the function.
 
@@ -56,22 +56,19 @@ class InlineFlow(prefect.Flow[P, R]):
             return carry_out(InlineFlowRun(self, parameters, wait_for), return_state=return_state)
 
     def with_options(self, **options: Any) -> Self:
-        """A copy with other options, those of `flow`."""
-        # Prefect makes a plain Flow here, whatever the class.
-        other = super().with_options(**options)
-        other.__class__ = type(self)
-        return other  # type: ignore[return-value]  # its class has just been set
+        """A copy with other options, those of ``flow``."""
+        return as_kind(super().with_options(**options), type(self))
 
 
 class InlineTask(prefect.Task[P, R]):
-    """A Prefect task that runs in the calling process wherever an `InlineFlow` does."""
+    """A Prefect task that runs in the calling process wherever an ``InlineFlow`` does."""
 
     if not TYPE_CHECKING:  # type checkers go by Prefect's overloads
 
         def __call__(
             self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any
         ) -> Any:
-            """Run the task; as `InlineFlow.__call__`.
+            """Run the task; as ``InlineFlow.__call__``.
 
             Raises:
                 UpstreamTaskError: A future among the arguments, or one to wait for, has failed
@@ -85,11 +82,8 @@ class InlineTask(prefect.Task[P, R]):
             return carry_out(InlineTaskRun(self, parameters, wait_for), return_state=return_state)
 
     def with_options(self, **options: Any) -> Self:
-        """A copy with other options, those of `task`."""
-        # Prefect makes a plain Task here, whatever the class.
-        other = super().with_options(**options)
-        other.__class__ = type(self)
-        return other  # type: ignore[return-value]  # its class has just been set
+        """A copy with other options, those of ``task``."""
+        return as_kind(super().with_options(**options), type(self))
 
 
 @overload
@@ -109,7 +103,7 @@ def flow(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             ``on_running``.
 
     Returns:
-        The `InlineFlow`, or a decorator that makes it.
+        The ``InlineFlow``, or a decorator that makes it.
     """
     if function is None:
         return lambda function: InlineFlow(function, **options)
@@ -133,7 +127,7 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             too, and act where Prefect's engine runs the task.
 
     Returns:
-        The `InlineTask`, or a decorator that makes it.
+        The ``InlineTask``, or a decorator that makes it.
     """
     if function is None:
         return lambda function: InlineTask(function, **options)

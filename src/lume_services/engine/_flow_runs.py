@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.context import FlowRunContext, TagsContext
-from prefect.futures import resolve_futures_to_states
-from prefect.logging.loggers import patch_print
-from prefect.utilities.engine import should_log_prints
-from prefect.utilities.names import generate_slug
 
-from lume_services.engine._futures import InlineTaskRunner, max_workers_of
-from lume_services.engine._logs import LogEntry, kept_in
+from lume_services._log_record import LogRecord
+from lume_services.engine._futures import InlineTaskRunner
+from lume_services.engine._logs import kept_in
 from lume_services.engine._parameters import validated
+from lume_services.engine._prefect import (
+    TagsContext,
+    flow_run_context,
+    max_workers_of,
+    patch_print,
+    resolve_futures_to_states,
+    should_log_prints,
+    value_of,
+)
 from lume_services.engine._runs import InlineRun
-from lume_services.engine._states import value_of
 from lume_services.engine._task_runs import InlineTaskRun
 
 if TYPE_CHECKING:
@@ -36,6 +40,7 @@ class InlineFlowRun(InlineRun):
         parameters: Its parameters, bound to its signature.
         wait_for: Futures and states that must complete first.
         name: The run's name; by the flow's ``flow_run_name``, or made up, when None.
+        validate: Convert the parameters to their annotations, if the flow wants it.
         keep_results: Remember the runs of its tasks, and of the flows it calls, as ``children``.
 
     Attributes:
@@ -52,20 +57,22 @@ class InlineFlowRun(InlineRun):
         wait_for: Any = None,
         *,
         name: str | None = None,
+        validate: bool = True,
         keep_results: bool = False,
     ) -> None:
         # No server knows these ids; flow_id is the same for every run of a flow, as there.
         self.record = FlowRun(
             id=uuid4(),
             flow_id=uuid5(NAMESPACE_OID, flow.name),
-            name=name or generate_slug(2),
+            **({} if name is None else {"name": name}),
             flow_version=flow.version,
             tags=list(TagsContext.get().current_tags),
             expected_start_time=datetime.now(UTC),
         )
         super().__init__(flow, parameters, wait_for)
         self.flow = flow
-        self.logs: list[LogEntry] = []
+        self.logs: list[LogRecord] = []
+        self._validate = validate and flow.should_validate_parameters
         if keep_results:
             self.children = []
         self._name_given = name is not None
@@ -82,22 +89,8 @@ class InlineFlowRun(InlineRun):
     @contextmanager
     def _context(self) -> Iterator[None]:
         log_prints = should_log_prints(self.flow)
-        construct: Any = FlowRunContext.model_construct  # the constructor wants an API client
-        self._prefect_context = construct(
-            flow=self.flow,
-            flow_run=self.record,
-            parameters=self.parameters,
-            task_runner=self._task_runner,
-            log_prints=log_prints,
-            start_time=self.record.expected_start_time,
-            client=None,
-            result_store=None,
-            persist_result=False,
-            # Their defaults; pydantic takes ten times as long to find them.
-            task_run_dynamic_keys={},
-            observed_flow_pauses={},
-            run_results={},
-            task_run_assets={},
+        self._prefect_context = flow_run_context(
+            self.flow, self.record, self.parameters, self._task_runner, log_prints=log_prints
         )
         prints = patch_print() if log_prints else nullcontext()
         with self._prefect_context, kept_in(self.logs), prints:
@@ -115,7 +108,7 @@ class InlineFlowRun(InlineRun):
 
     def _prepare(self) -> dict[str, Any]:
         parameters = super()._prepare()
-        if self.flow.should_validate_parameters:
+        if self._validate:
             parameters = validated(self.flow, parameters)
         self.record.parameters = self._prefect_context.parameters = parameters
         template = self.flow.flow_run_name

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Self
+from concurrent.futures import Future
+from contextvars import Context, copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from prefect.client.schemas.objects import State
-from prefect.futures import PrefectConcurrentFuture
 from prefect.task_runners import TaskRunner
+
+from lume_services._threads import fulfil
+from lume_services.engine._prefect import PrefectConcurrentFuture, start
 
 if TYPE_CHECKING:
     import prefect
@@ -22,9 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["InlineFuture", "InlineTaskRunner"]
 
 _MAX_THREADS = 32
-
-# Whether the current thread is one that runs submitted tasks.
-_thread = threading.local()
 
 
 class InlineFuture(PrefectConcurrentFuture[Any]):
@@ -40,6 +40,21 @@ class InlineFuture(PrefectConcurrentFuture[Any]):
         return self._run.state
 
 
+class _Job(NamedTuple):
+    """A task run that was submitted, and the context of the code that submitted it."""
+
+    run: InlineRun
+    context: Context
+    future: Future[State[Any]]
+
+    def carry_out(self) -> None:
+        fulfil(self.future, partial(self.context.run, self._run))
+
+    def _run(self) -> State[Any]:
+        run = self.run
+        return (asyncio.run(run.run_async()) if run.target.isasync else run.run()).state
+
+
 class InlineTaskRunner(TaskRunner[InlineFuture]):
     """What ``Task.submit`` and ``Task.map`` find in the context of an inline flow run.
 
@@ -47,24 +62,29 @@ class InlineTaskRunner(TaskRunner[InlineFuture]):
     32 when it does not; the first come, the first served. A task that is submitted by a submitted
     task gets a thread of its own, because the one that submitted it may be waiting for it.
 
+    The threads are plain ones, since a flow may outlive the main thread: Python waits for them at
+    the end of the program, while it closes the pools of ``concurrent.futures`` before that.
+
     Args:
         make_run: Makes the run of a task, given parameters and what to wait for.
         max_workers: The most threads; 32 when None.
+
+    Attributes:
+        used: Whether any task was submitted.
     """
 
     def __init__(self, make_run: Callable[..., InlineRun], max_workers: int | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Prefect left it without types
+        self.used = False
         self._make_run = make_run
-        self._max_workers = max_workers
-        self._pool: ThreadPoolExecutor | None = None
-        self._nested: list[threading.Thread] = []
-        self._lock = threading.Lock()
-        self._started = True
-
-    @property
-    def used(self) -> bool:
-        """Whether any task was submitted."""
-        return self._pool is not None
+        self._max_workers = max_workers or _MAX_THREADS
+        self._queue: deque[_Job] = deque()
+        self._closed = False
+        # Threads: those that work off the queue, those of them that wait for it, and all.
+        self._workers = self._idle = self._alive = 0
+        lock = threading.Lock()
+        self._submitted, self._ended = threading.Condition(lock), threading.Condition(lock)
+        start(self)
 
     def duplicate(self) -> Self:
         """A runner for another flow run."""
@@ -86,25 +106,19 @@ class InlineTaskRunner(TaskRunner[InlineFuture]):
             dependencies: Ignored: where the parameters came from, for Prefect's server.
         """
         run = self._make_run(task, parameters, wait_for)
-        context = copy_context()
-
-        def work() -> State[Any]:
-            _thread.submitted = True
-            done = asyncio.run(run.run_async()) if task.isasync else run.run()
-            return done.state
-
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(
-                    self._max_workers or _MAX_THREADS, thread_name_prefix="lume-task"
-                )
-        if not getattr(_thread, "submitted", False):
-            return InlineFuture(run, self._pool.submit(context.run, work))
-        future: Future[State[Any]] = Future()
-        thread = threading.Thread(target=_fulfil, args=(future, context.run, work))
-        self._nested.append(thread)
-        thread.start()
-        return InlineFuture(run, future)
+        run.submitted = True
+        job = _Job(run, copy_context(), Future())
+        self.used = True
+        with self._submitted:
+            if self._closed or _is_nested(run):
+                self._start(job, stay=False)
+            elif self._workers < self._max_workers and self._idle <= len(self._queue):
+                self._start(job, stay=True)
+                self._workers += 1
+            else:
+                self._queue.append(job)
+                self._submitted.notify()
+        return InlineFuture(run, job.future)
 
     def close(self, *, start_others: bool, wait: bool) -> None:
         """End, once the flow's function has.
@@ -113,23 +127,45 @@ class InlineTaskRunner(TaskRunner[InlineFuture]):
             start_others: Whether submitted tasks that have not begun still do.
             wait: Whether to wait for those that run.
         """
-        if self._pool is None:
-            return
-        self._pool.shutdown(wait=wait, cancel_futures=not start_others)
+        with self._submitted:
+            self._closed = True
+            dropped = [] if start_others else list(self._queue)
+            if dropped:
+                self._queue.clear()
+            self._submitted.notify_all()
+        for job in dropped:
+            job.future.cancel()
         if wait:
-            for thread in self._nested:
-                thread.join()
+            with self._ended:
+                self._ended.wait_for(lambda: not self._alive)
+
+    def _start(self, job: _Job, *, stay: bool) -> None:
+        threading.Thread(target=self._work, args=(job, stay), name="lume-task").start()
+        self._alive += 1
+
+    def _work(self, job: _Job | None, stay: bool) -> None:
+        while job is not None:
+            job.carry_out()
+            job = None  # so that its value is not kept while this thread waits
+            if stay:
+                job = self._next()
+        with self._ended:
+            self._alive -= 1
+            self._ended.notify_all()
+
+    def _next(self) -> _Job | None:
+        with self._submitted:
+            self._idle += 1
+            self._submitted.wait_for(lambda: self._queue or self._closed)
+            self._idle -= 1
+            return self._queue.popleft() if self._queue else None
 
 
-def max_workers_of(flow: prefect.Flow[..., Any]) -> int | None:
-    """How many threads a flow asks for; None when it does not say."""
-    workers = getattr(flow.task_runner, "_max_workers", None)
-    # Prefect's way of saying that there is no limit.
-    return None if workers == sys.maxsize else workers
-
-
-def _fulfil(future: Future[Any], call: Callable[..., Any], *args: Any) -> None:
-    try:
-        future.set_result(call(*args))
-    except BaseException as error:  # raised again by whoever waits for the future
-        future.set_exception(error)
+def _is_nested(run: InlineRun) -> bool:
+    """Whether a submitted task of the same flow run has made this run."""
+    maker = run.parent
+    while maker is not None and maker is not run.within:
+        if maker.submitted:
+            return True
+        maker = maker.parent
+    return False

@@ -8,19 +8,22 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
+from functools import partial
 from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from lume_services._threads import call_in_thread
+
 if TYPE_CHECKING:
     from lume_services.engine._runs import InlineRun
 
-__all__ = ["Expired", "Stopped", "call_within", "raise_if_left_behind"]
+__all__ = ["Expired", "Stopped", "call_within", "is_left_behind"]
 
 # Set when nobody waits any more for the thread, or a surrounding one, that code runs in.
 _left_behind: ContextVar[tuple[threading.Event, ...]] = ContextVar("lume_left_behind", default=())
 
-# Neither is an Exception: a user's `except Exception` must not keep a run alive.
+# Neither is an Exception: a user's ``except Exception`` must not keep a run alive.
 
 
 class Expired(BaseException):
@@ -35,14 +38,9 @@ class Stopped(BaseException):
     """A run was asked to stop, or goes on for nobody after it ran out of time."""
 
 
-def raise_if_left_behind() -> None:
-    """Stop a function that was left behind when its time was up.
-
-    Raises:
-        Stopped: It was.
-    """
-    if any(left.is_set() for left in _left_behind.get()):
-        raise Stopped("Its time is up, and nobody waits for it any more.")
+def is_left_behind() -> bool:
+    """Whether the current code was left behind when its time was up."""
+    return any(left.is_set() for left in _left_behind.get())
 
 
 def call_within(seconds: float | None, call: Callable[[], Any], run: InlineRun) -> Any:
@@ -106,18 +104,13 @@ def _alarm(seconds: float, expired: Expired) -> Iterator[None]:
 
 
 def _call_in_thread(seconds: float, call: Callable[[], Any], run: InlineRun) -> Any:
-    future: concurrent.futures.Future[Any] = concurrent.futures.Future()
     context = copy_context()
     left = threading.Event()
     context.run(_left_behind.set, (*_left_behind.get(), left))
 
-    def work() -> None:
-        try:
-            future.set_result(context.run(call))
-        except BaseException as error:  # handed to the thread that waits
-            future.set_exception(error)
-
-    threading.Thread(target=work, name=f"{run.title} (timed)", daemon=True).start()
+    # A daemon: nobody waits for what was left behind, at the end of the program either.
+    name = f"{run.title} (timed)"
+    future = call_in_thread(partial(context.run, call), name=name, daemon=True)
     if concurrent.futures.wait([future], timeout=seconds).not_done:
         left.set()
         raise Expired(run)

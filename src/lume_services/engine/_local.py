@@ -10,13 +10,13 @@ from uuid import uuid4
 import prefect
 from prefect.client.schemas.objects import State
 from prefect.states import Crashed, Pending, Running
-from prefect.utilities.callables import get_call_parameters
-from prefect.utilities.names import generate_slug
 
+from lume_services._log_record import LogRecord
 from lume_services.engine._decorators import InlineFlow
 from lume_services.engine._flow_runs import InlineFlowRun
 from lume_services.engine._interrupts import Stopped
-from lume_services.engine._logs import LogEntry, kept_in
+from lume_services.engine._logs import kept_in
+from lume_services.engine._parameters import checked_parameters
 from lume_services.engine._runs import run_coroutine
 from lume_services.errors import RunCancelledError, RunError
 
@@ -39,7 +39,7 @@ class LocalRun(Protocol):
         """Where the run has got to."""
 
     @property
-    def logs(self) -> list[LogEntry]:
+    def logs(self) -> list[LogRecord]:
         """What it has logged so far."""
 
     def execute(self) -> Any:
@@ -71,14 +71,16 @@ def local_run(
             engine runs (starting a server of its own unless ``PREFECT_API_URL`` names one).
         parameters: Its parameters by name.
         name: A name for the run; made up when None.
-        keep_results: Keep what tasks return, for `LocalRun.task_results`.
+        keep_results: Keep what tasks return, for ``LocalRun.task_results``.
 
     Raises:
-        ParameterBindError: The parameters are not those of the flow (Prefect's error).
+        InvalidInputError: A parameter is unknown, missing, or does not fit its annotation.
+        FlowError: The flow is a generator function.
     """
-    bound = get_call_parameters(flow.fn, (), dict(parameters))
+    checked = checked_parameters(flow, parameters)
     if isinstance(flow, InlineFlow):
-        return _Inline(InlineFlowRun(flow, bound, name=name, keep_results=keep_results))
+        run = InlineFlowRun(flow, checked, name=name, validate=False, keep_results=keep_results)
+        return _Inline(run)
     return _ByPrefect(flow, parameters, name)
 
 
@@ -120,8 +122,8 @@ class _ByPrefect:
         self, flow: prefect.Flow[..., Any], parameters: Mapping[str, Any], name: str | None
     ) -> None:
         self.id = str(uuid4())
-        self.name = name or generate_slug(2)
-        self.logs: list[LogEntry] = []
+        self.name = name or f"{flow.name}-{self.id[:3]}"
+        self.logs: list[LogRecord] = []
         self.state: State[Any] = Pending()
         self._flow = flow.with_options(flow_run_name=lambda: self.name)
         self._parameters = parameters

@@ -13,32 +13,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import NamedTuple
 
-from prefect.context import TaskRunContext
-from prefect.settings import PREFECT_LOGGING_EXTRA_LOGGERS
-
+from lume_services._log_record import LogRecord
 from lume_services.engine._current import current_run
+from lume_services.engine._prefect import (
+    PREFECT_LOGGING_EXTRA_LOGGERS,
+    TaskRunContext,
+    keep_from_api,
+)
 
-__all__ = ["LogEntry", "kept_in"]
+__all__ = ["kept_in"]
 
-_listeners: ContextVar[tuple[list[LogEntry], ...]] = ContextVar("lume_services_logs", default=())
+_listeners: ContextVar[tuple[list[LogRecord], ...]] = ContextVar("lume_services_logs", default=())
 _formatter = logging.Formatter()
 
 
-class LogEntry(NamedTuple):
-    """One line of a run's log."""
-
-    time: datetime
-    level: str
-    task: str | None
-    message: str
-
-
 @contextmanager
-def kept_in(entries: list[LogEntry]) -> Iterator[None]:
+def kept_in(records: list[LogRecord]) -> Iterator[None]:
     """Append what is logged meanwhile, by this run and those it calls, to a list."""
-    token = _listeners.set((*_listeners.get(), entries))
+    token = _listeners.set((*_listeners.get(), records))
     try:
         yield
     finally:
@@ -48,21 +41,29 @@ def kept_in(entries: list[LogEntry]) -> Iterator[None]:
 class _KeepWithRun(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if current_run.get() is not None:
-            record.send_to_api = False
+            keep_from_api(record)
         if listeners := _listeners.get():
             context = TaskRunContext.get()
-            message = record.getMessage()
-            if record.exc_info:
-                message += "\n" + _formatter.formatException(record.exc_info)
-            entry = LogEntry(
+            kept = LogRecord(
                 time=datetime.fromtimestamp(record.created, UTC),
                 level=record.levelname,
                 task=None if context is None else context.task.name,
-                message=message,
+                message=_message_of(record),
             )
-            for entries in listeners:
-                entries.append(entry)
+            for records in listeners:
+                records.append(kept)
         return True
+
+
+def _message_of(record: logging.LogRecord) -> str:
+    try:
+        message = record.getMessage()
+    except Exception:
+        # The arguments do not fit. logging says so on the console; a filter must not raise.
+        message = str(record.msg)
+    if record.exc_info:
+        message += "\n" + _formatter.formatException(record.exc_info)
+    return message
 
 
 def _install() -> None:

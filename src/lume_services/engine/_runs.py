@@ -6,12 +6,13 @@ import asyncio
 import inspect
 import random
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Self
 
 from prefect.client.schemas.objects import FlowRun, State
@@ -25,22 +26,25 @@ from prefect.states import (
     Pending,
     Retrying,
     Running,
-    get_state_exception,
 )
-from prefect.utilities.engine import resolve_inputs_sync
 
+from lume_services._threads import call_in_thread
 from lume_services.engine._current import current_run
 from lume_services.engine._interrupts import (
     Expired,
     Stopped,
     call_within,
-    raise_if_left_behind,
+    is_left_behind,
 )
 from lume_services.engine._parameters import call
+from lume_services.engine._prefect import error_of, resolve_inputs_sync
 from lume_services.engine._states import HOOKS, final_state
 from lume_services.errors import FlowError, RunTimeoutError
 
 __all__ = ["InlineRun", "run_coroutine"]
+
+_HEARING_S = 0.05
+"""Seconds, at most, until a run that waits to be retried hears that it should stop."""
 
 
 class InlineRun(ABC):
@@ -59,12 +63,14 @@ class InlineRun(ABC):
         error: The exception that ended the run, once ended badly.
         stop: Set when the run should stop at the next occasion.
         within: The flow run that this one is part of; None for one started outside any.
+        submitted: Whether a task runner runs it on another thread.
         children: The runs that are part of its last attempt, in order; None unless kept.
     """
 
     kind: str
     record: Any  # prefect's FlowRun or TaskRun
     children: list[InlineRun] | None = None
+    submitted = False
 
     def __init__(self, target: Any, parameters: dict[str, Any], wait_for: Any = None) -> None:
         if target.isgenerator:
@@ -98,26 +104,28 @@ class InlineRun(ABC):
         return f"{self.kind} run {self.record.name!r}"
 
     def run(self) -> Self:
-        """Carry the run out in this thread; how it went is in `state`.
+        """Carry the run out in this thread; how it went is in ``state``.
 
-        Only what is not an `Exception` is raised: interrupts, and requests to stop.
+        Only what is not an ``Exception`` is raised: interrupts, and requests to stop.
         """
         with self._entered():
             self._begin()
             while self._open:
                 with self._attempt():
                     self._succeed(call_within(self.target.timeout_seconds, self._call, self))
-                self._pause()
+                for seconds in self._pauses():
+                    time.sleep(seconds)
         return self
 
     async def run_async(self) -> Self:
-        """As `run`, for a coroutine function."""
+        """As ``run``, for a coroutine function."""
         with self._entered():
             self._begin()
             while self._open:
                 with self._attempt():
                     self._succeed(await self._call_async())
-                await asyncio.sleep(self._delay)
+                for seconds in self._pauses():
+                    await asyncio.sleep(seconds)
         return self
 
     def outcome(self, *, return_state: bool = False) -> Any:
@@ -208,8 +216,7 @@ class InlineRun(ABC):
         state = final_state(value)
         if state.is_failed() or state.is_crashed() or state.is_cancelled():
             # The function returned the state of a run that went wrong.
-            error_of: Any = get_state_exception
-            self._fail(error_of(state, _sync=True), state)
+            self._fail(error_of(state), state)
             return
         self.value = value
         self._close(state)
@@ -231,10 +238,11 @@ class InlineRun(ABC):
         get_run_logger().error("Failed with %r", error)
         self._close(state, error)
 
-    def _pause(self) -> None:
-        if self._delay:
-            *_, root = self._lineage()
-            root.stop.wait(self._delay)  # so that a request to stop is heard at once
+    def _pauses(self) -> Iterator[float]:
+        """The wait for the next attempt, in pieces, between which a request to stop is heard."""
+        end = time.monotonic() + self._delay
+        while (left := end - time.monotonic()) > 0 and self._stopped_by() is None:
+            yield min(left, _HEARING_S)
 
     def _close(self, state: State[Any], error: BaseException | None = None) -> None:
         self._open = False
@@ -258,16 +266,19 @@ class InlineRun(ABC):
                 get_run_logger().exception("Its hook %r failed", hook)
 
     def _raise_if_stopped(self) -> None:
-        raise_if_left_behind()
-        for run in self._lineage():
-            if run.stop.is_set():
-                raise Stopped(f"{run.title} was asked to stop")
+        if reason := self._stopped_by():
+            raise Stopped(reason)
 
-    def _lineage(self) -> Iterator[InlineRun]:
+    def _stopped_by(self) -> str | None:
+        """Why it should not go on; None when it may."""
+        if is_left_behind():
+            return "Its time is up, and nobody waits for it any more."
         run: InlineRun | None = self
         while run is not None:
-            yield run
+            if run.stop.is_set():
+                return f"{run.title} was asked to stop."
             run = run.parent
+        return None
 
 
 def _flow_run(run: InlineRun | None) -> InlineRun | None:
@@ -286,5 +297,5 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(coroutine)
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(copy_context().run, asyncio.run, coroutine).result()
+    run = partial(copy_context().run, asyncio.run, coroutine)
+    return call_in_thread(run, name="lume-coroutine").result()

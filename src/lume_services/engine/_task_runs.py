@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from prefect.client.schemas.objects import TaskRun
-from prefect.context import TagsContext, TaskRunContext
-from prefect.logging.loggers import patch_print
 from prefect.states import Failed
-from prefect.utilities.engine import should_log_prints
 
+from lume_services.engine._prefect import (
+    TagsContext,
+    patch_print,
+    should_log_prints,
+    task_run_context,
+)
 from lume_services.engine._runs import InlineRun, run_coroutine
 from lume_services.errors import LUMEServicesWarning
 
@@ -62,16 +65,8 @@ class InlineTaskRun(InlineRun):
     @contextmanager
     def _context(self) -> Iterator[None]:
         log_prints = should_log_prints(self.task)
-        construct: Any = TaskRunContext.model_construct  # the constructor wants an API client
-        self._prefect_context = construct(
-            task=self.task,
-            task_run=self.record,
-            parameters=self.parameters,
-            log_prints=log_prints,
-            start_time=self.record.expected_start_time,
-            client=None,
-            result_store=None,
-            persist_result=False,
+        self._prefect_context = task_run_context(
+            self.task, self.record, self.parameters, log_prints=log_prints
         )
         with self._prefect_context, patch_print() if log_prints else nullcontext():
             yield

@@ -1,8 +1,8 @@
 """Flows: making them, running them, putting them together.
 
 ``@flow`` and ``@task`` make Prefect flows and tasks that also run without Prefect's server.
-`Flow` is a flow with a name and a project, run on the configured backend. `FlowOfFlows` feeds what
-one flow's tasks return to the parameters of others.
+``Flow`` is a flow with a name and a project, run on the configured backend. ``FlowOfFlows`` feeds
+what one flow's tasks return to the parameters of others.
 """
 
 from __future__ import annotations

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import prefect
 
 from lume_services.context import context
-from lume_services.errors import AmbiguousError, FlowError, InvalidInputError
+from lume_services.engine import check_parameters, parameters_of
+from lume_services.errors import AmbiguousError, FlowError
 from lume_services.flows._find import load_flow, load_package_flow
 from lume_services.flows._mapped import MappedParameter
 from lume_services.services.scheduling import SchedulingService
 from lume_services.services.scheduling.backends import Run
 
-__all__ = ["Flow", "check_parameters"]
+__all__ = ["Flow"]
 
 
 class Flow:
@@ -37,7 +37,7 @@ class Flow:
         project_name: The project that it and its results belong to.
         prefect_flow: The flow.
         entrypoint: ``module:name`` to import it by, in place of ``prefect_flow``.
-        mapped_parameters: In a `FlowOfFlows`, its parameters that come from other flows, by name.
+        mapped_parameters: In a ``FlowOfFlows``, its parameters that come from other flows, by name.
 
     Raises:
         FlowError: It has no name, or is given twice.
@@ -66,12 +66,15 @@ class Flow:
 
     @property
     def prefect_flow(self) -> prefect.Flow[..., Any]:
-        """The flow itself, loaded when it is first asked for; raises what `load` does."""
+        """The flow itself, loaded when it is first asked for; raises what ``load`` does."""
         return self._prefect_flow or self.load()
 
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
-        """Its parameters by name, with ``default`` and ``annotation``; raises what `load` does."""
+        """Its parameters by name, with ``default`` and ``annotation``.
+
+        Raises what ``load`` does.
+        """
         return parameters_of(self.prefect_flow)
 
     def load(self) -> prefect.Flow[..., Any]:
@@ -102,7 +105,7 @@ class Flow:
             otherwise.
         """
         service = service or context.scheduling_service()
-        registration = service.register(self.prefect_flow, project_name=self.project_name)
+        registration = service.register(flow=self.prefect_flow, project_name=self.project_name)
         if deployment_id is None:
             return registration
         registry = context.model_db_service()
@@ -127,11 +130,13 @@ class Flow:
             A handle with ``wait``, ``result``, ``task_results``, ``logs``, ``state``, ``cancel``.
 
         Raises:
-            InvalidInputError: A parameter is unknown or missing.
+            InvalidInputError: A parameter is unknown, missing, or does not fit its annotation.
         """
         service = service or context.scheduling_service()
         return service.run(
-            self.prefect_flow, self._checked(parameters), project_name=self.project_name
+            flow=self.prefect_flow,
+            parameters=self._checked(parameters),
+            project_name=self.project_name,
         )
 
     def run_and_return(
@@ -149,14 +154,14 @@ class Flow:
             service: The scheduling service; that of the context when not given.
 
         Raises:
-            InvalidInputError: A parameter is unknown or missing.
+            InvalidInputError: A parameter is unknown, missing, or does not fit its annotation.
             RunError: The flow has no result of that task.
             Exception: What the flow raised.
         """
         service = service or context.scheduling_service()
         return service.run_and_return(
-            self.prefect_flow,
-            self._checked(parameters),
+            flow=self.prefect_flow,
+            parameters=self._checked(parameters),
             project_name=self.project_name,
             task_name=task_name,
         )
@@ -186,35 +191,3 @@ class Flow:
                 "entrypoint."
             )
         return package
-
-
-def parameters_of(flow: prefect.Flow[..., Any]) -> dict[str, inspect.Parameter]:
-    """The parameters of a flow by name."""
-    return dict(inspect.signature(flow.fn).parameters)
-
-
-def check_parameters(
-    title: str, known: Mapping[str, inspect.Parameter], given: Iterable[str]
-) -> None:
-    """Refuse names that are not parameters, and parameters that are missing.
-
-    Args:
-        title: What messages call the flow.
-        known: Its parameters.
-        given: The names of those that have a value.
-
-    Raises:
-        InvalidInputError: With the nearest known name, or with all that are missing.
-    """
-    given = set(given)
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in known.values())
-    names = [name for name, p in known.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    for name in sorted(given - set(names)) if not takes_any else ():
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise InvalidInputError(
-            f"{title} has no parameter {name!r}.{hint} It takes: {', '.join(names) or 'none'}."
-        )
-    missing = [name for name in names if known[name].default is known[name].empty]
-    if missing := [name for name in missing if name not in given]:
-        raise InvalidInputError(f"{title} needs a value for: {', '.join(missing)}.")

@@ -15,7 +15,7 @@ class MadeTask(InlineTask[..., Any]):
     Args:
         name: The task's name, by which its results are found; the function's when None.
         timeout: How long it may take, in seconds; the same as ``timeout_seconds``.
-        **options: Those of `lume_services.flows.task`.
+        **options: Those of ``lume_services.flows.task``.
     """
 
     function: ClassVar[Any]

@@ -28,7 +28,7 @@ def _save_db_result(
         results_db_service: The results service; that of the context when not given.
 
     Returns:
-        What finds the result again, `Result.unique_rep`: it can be written as JSON.
+        What finds the result again, ``Result.unique_rep``: it can be written as JSON.
     """
     unsaid: dict[str, Any] = {}
     if result.flow_run_id is None:
@@ -48,13 +48,13 @@ def _load_db_result(
     """Load a stored result, or a value in it.
 
     Args:
-        result_rep: What finds the result, as `save_db_result` returns it.
+        result_rep: What finds the result, as ``save_db_result`` returns it.
         attribute_index: Where in the result the value is: the field, then keys and indices.
             ``["outputs", "sigma_x"]`` is ``result.outputs["sigma_x"]``.
         results_db_service: The results service; that of the context when not given.
 
     Returns:
-        The value; the whole `Result` without ``attribute_index``.
+        The value; the whole ``Result`` without ``attribute_index``.
 
     Raises:
         ResultNotFoundError: No stored result is meant.
@@ -72,13 +72,13 @@ def _load_db_result(
 
 
 class SaveDBResult(MadeTask):
-    """A task that stores a result; called as `save_db_result`."""
+    """A task that stores a result; called as ``save_db_result``."""
 
     function = staticmethod(_save_db_result)
 
 
 class LoadDBResult(MadeTask):
-    """A task that loads a stored result; called as `load_db_result`."""
+    """A task that loads a stored result; called as ``load_db_result``."""
 
     function = staticmethod(_load_db_result)
 

@@ -46,7 +46,7 @@ def _load_file(file_rep: Mapping[str, Any], file_service: FileService | None = N
     """Read the object that a file holds.
 
     Args:
-        file_rep: The file's record, as `save_file` returns it.
+        file_rep: The file's record, as ``save_file`` returns it.
         file_service: The file service; that of the context when not given.
 
     Returns:
@@ -56,13 +56,13 @@ def _load_file(file_rep: Mapping[str, Any], file_service: FileService | None = N
 
 
 class SaveFile(MadeTask):
-    """A task that writes an object to a file; called as `save_file`."""
+    """A task that writes an object to a file; called as ``save_file``."""
 
     function = staticmethod(_save_file)
 
 
 class LoadFile(MadeTask):
-    """A task that reads an object from a file; called as `load_file`."""
+    """A task that reads an object from a file; called as ``load_file``."""
 
     function = staticmethod(_load_file)
 

@@ -1,20 +1,19 @@
 """What runs flows: the base classes of backends and of the runs they give back.
 
 A backend is anything that can carry out a Prefect flow: this process, a worker on a server, a
-queue of a cluster. Whoever asks for a run gets a `Run`, a handle that means the same whatever is
+queue of a cluster. Whoever asks for a run gets a ``Run``, a handle that means the same whatever is
 behind it. Nothing anywhere asks which backend it is talking to; what differs between backends is
-declared in `Backend.capabilities`.
+declared in ``Backend.capabilities``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from lume_services._log_record import LogRecord
 from lume_services.errors import RunError
 
 if TYPE_CHECKING:
@@ -29,11 +28,11 @@ class Capability(StrEnum):
     IN_PROCESS = "in-process"
     """Flows and values may be any objects: nothing is imported again or sent anywhere."""
     TASK_RESULTS = "task-results"
-    """`Run.task_results` works."""
+    """``Run.task_results`` works."""
     LOGS = "logs"
-    """`Run.logs` works."""
+    """``Run.logs`` works."""
     CANCEL = "cancel"
-    """`Run.cancel` works."""
+    """``Run.cancel`` works."""
 
 
 class RunState(StrEnum):
@@ -51,23 +50,6 @@ class RunState(StrEnum):
     def is_final(self) -> bool:
         """Whether the run is over."""
         return self not in (RunState.PENDING, RunState.RUNNING)
-
-
-@dataclass(frozen=True, slots=True)
-class LogRecord:
-    """One line that a run logged.
-
-    Attributes:
-        time: When, in UTC.
-        level: Python's name of its level, such as ``INFO``.
-        task: Name of the task that logged it; None when the flow itself did.
-        message: The text, with the traceback when an exception was logged.
-    """
-
-    time: datetime
-    level: str
-    task: str | None
-    message: str
 
 
 class Run(ABC):
@@ -116,8 +98,8 @@ class Run(ABC):
             RunTimeoutError: The run is not over yet, or was stopped by its own time limit.
             RunCancelledError: The run was cancelled.
             RunError: The run ended badly and its exception is not at hand.
-            Exception: What the flow raised. A backend with `Capability.IN_PROCESS` raises the very
-                object, with its traceback.
+            Exception: What the flow raised. A backend with ``Capability.IN_PROCESS`` raises the
+                very object, with its traceback.
         """
 
     def task_results(self) -> dict[str, Any]:
@@ -128,12 +110,12 @@ class Run(ABC):
         are those of the last attempt.
 
         Raises:
-            RunError: The backend does not keep them (no `Capability.TASK_RESULTS`).
+            RunError: The backend does not keep them (no ``Capability.TASK_RESULTS``).
         """
         raise RunError(f"The backend of run {self.name!r} keeps no results of tasks.")
 
     def task_result(self, task_name: str) -> Any:
-        """What one task returned: `task_results` of that name.
+        """What one task returned: ``task_results`` of that name.
 
         Raises:
             RunError: No run of such a task has completed; the message lists those that have.
@@ -150,7 +132,7 @@ class Run(ABC):
         """What the flow and its tasks have logged so far, oldest first.
 
         Raises:
-            RunError: The backend does not keep logs (no `Capability.LOGS`).
+            RunError: The backend does not keep logs (no ``Capability.LOGS``).
         """
         raise RunError(f"The backend of run {self.name!r} keeps no logs.")
 
@@ -158,7 +140,7 @@ class Run(ABC):
         """Ask the run to stop; does not wait, and does nothing to a run that is over.
 
         Raises:
-            RunError: This run cannot be cancelled (no `Capability.CANCEL`).
+            RunError: This run cannot be cancelled (no ``Capability.CANCEL``).
         """
         raise RunError(f"The backend of run {self.name!r} cannot cancel runs.")
 
@@ -169,7 +151,7 @@ class Run(ABC):
 class Backend(ABC):
     """Runs flows. Implementations take keyword arguments only, as declared here.
 
-    `lume_services.testing.backends.BackendConformance` is a test suite for implementations.
+    ``lume_services.testing.backends.BackendConformance`` is a test suite for implementations.
     """
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
@@ -180,7 +162,7 @@ class Backend(ABC):
         """Make the backend that ``LUME_BACKEND`` names.
 
         Args:
-            settings: The whole `LUMEServicesSettings`.
+            settings: The whole ``LUMEServicesSettings``.
         """
         return cls()
 
@@ -196,7 +178,7 @@ class Backend(ABC):
         """Start a flow and return at once.
 
         Args:
-            flow: The flow. A backend without `Capability.IN_PROCESS` needs it to be importable.
+            flow: The flow. A backend without ``Capability.IN_PROCESS`` needs it to be importable.
             parameters: Values of its parameters by name; defaults fill the rest.
             project_name: The project that the flow was registered in.
             name: A name for the run; made up when None.
@@ -205,6 +187,8 @@ class Backend(ABC):
             The handle of the run, never None.
 
         Raises:
+            InvalidInputError: A parameter is unknown, missing, or does not fit its annotation. A
+                backend that can tell only where the flow runs has ``Run.result`` raise it.
             FlowError: The flow cannot be run by this backend.
         """
 
@@ -220,17 +204,17 @@ class Backend(ABC):
         """Run a flow to its end and give back a value.
 
         Args:
-            flow: As in `run`.
-            parameters: As in `run`.
-            project_name: As in `run`.
-            name: As in `run`.
+            flow: As in ``run``.
+            parameters: As in ``run``.
+            project_name: As in ``run``.
+            name: As in ``run``.
             task_name: The task whose result is wanted, in place of the flow's.
 
         Returns:
-            What the flow returned; with ``task_name``, `Run.task_result` of that name.
+            What the flow returned; with ``task_name``, ``Run.task_result`` of that name.
 
         Raises:
-            Exception: As `Run.result`.
+            Exception: As ``run`` and ``Run.result``.
             RunError: The flow completed without a result of that task.
         """
         run = self.run(flow=flow, parameters=parameters, project_name=project_name, name=name)

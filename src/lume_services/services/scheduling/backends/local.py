@@ -26,13 +26,13 @@ __all__ = ["LocalBackend"]
 class LocalBackend(Backend):
     """Runs flows in this process, with no server.
 
-    `run` starts a thread and returns; `run_and_return` runs the flow in the calling thread. The
-    difference shows in two places. ``Ctrl-C`` interrupts the flow itself under `run_and_return`,
-    and only the waiting for it under `run`. A ``timeout_seconds`` interrupts what runs in the main
-    thread; in another thread Python cannot, so the run ends as TimedOut on time while the code
-    goes on unheard until it next calls a task.
+    ``run`` starts a thread and returns; ``run_and_return`` runs the flow in the calling thread. The
+    difference shows in two places. ``Ctrl-C`` interrupts the flow itself under ``run_and_return``,
+    and only the waiting for it under ``run``. A ``timeout_seconds`` interrupts what runs in the
+    main thread; in another thread Python cannot, so the run ends as TimedOut on time while the
+    code goes on unheard until it next calls a task.
 
-    Flows made with `lume_services.flows.flow` run inline. A plain Prefect flow runs through
+    Flows made with ``lume_services.flows.flow`` run inline. A plain Prefect flow runs through
     Prefect's engine, which starts a server of its own unless ``PREFECT_API_URL`` names one; its
     handle has a state, a result and logs, but no results of tasks, and it cannot be cancelled.
     """
@@ -47,13 +47,14 @@ class LocalBackend(Backend):
         project_name: str = "local",
         name: str | None = None,
     ) -> Run:
-        """Start a flow in a thread; see `Backend.run`.
+        """Start a flow in a thread; see ``Backend.run``.
 
-        A program does not end before the flows that it started. `Run.cancel` is heard when the
+        A program does not end before the flows that it started. ``Run.cancel`` is heard when the
         flow next calls a task or flow, or waits to retry one.
 
         Raises:
-            TypeError: The parameters are not those of the flow.
+            InvalidInputError: A parameter is unknown, missing, or does not fit its annotation.
+            FlowError: The flow is a generator function.
         """
         # Importing it imports Prefect, which configuring this backend must not.
         from lume_services.engine import local_run
@@ -71,7 +72,7 @@ class LocalBackend(Backend):
         name: str | None = None,
         task_name: str | None = None,
     ) -> Any:
-        """Run a flow in the calling thread; see `Backend.run_and_return`."""
+        """Run a flow in the calling thread; see ``Backend.run_and_return``."""
         from lume_services.engine import local_run
 
         keep_results = task_name is not None
@@ -131,7 +132,7 @@ class _LocalRun(Run):
         return self._local.task_results()
 
     def logs(self) -> list[LogRecord]:
-        return [LogRecord(*entry) for entry in list(self._local.logs)]
+        return list(self._local.logs)
 
     def cancel(self) -> None:
         if not self._over.is_set():

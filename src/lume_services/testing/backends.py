@@ -79,14 +79,14 @@ class BackendConformance:
     @pytest.fixture
     def backend(self) -> Iterator[Backend]:
         """The backend under test."""
-        raise NotImplementedError("supply the fixture `backend`")
+        raise NotImplementedError("supply the fixture ``backend``")
 
     @pytest.fixture
     def service(self, backend: Backend) -> SchedulingService:
         """The service that runs on it, with the suite's flows registered."""
         service = SchedulingService(backend)
         for one in (_compute, _give_back, _too_slow, _keep_busy):
-            service.register(one)
+            service.register(flow=one)
         return service
 
     def test_it_declares_what_it_can(self, backend: Backend) -> None:
@@ -100,19 +100,19 @@ class BackendConformance:
         assert backend.register(flow=_compute, project_name="local") == first
 
     def test_a_run_completes_and_gives_its_value(self, service: SchedulingService) -> None:
-        run = service.run(_compute, {"x": 3})
+        run = service.run(flow=_compute, parameters={"x": 3})
         assert run.wait(_WAIT) is RunState.COMPLETED
         assert run.state is RunState.COMPLETED
         assert run.result() == 3.0
         assert run.result(timeout=1) == 3.0, "a second time"
 
     def test_parameters_take_their_defaults(self, service: SchedulingService) -> None:
-        assert service.run_and_return(_compute, {"x": 3, "y": 1}) == 5.0
-        assert service.run_and_return(_give_back, {"value": None}) is None
+        assert service.run_and_return(flow=_compute, parameters={"x": 3, "y": 1}) == 5.0
+        assert service.run_and_return(flow=_give_back, parameters={"value": None}) is None
 
     def test_a_run_has_id_and_name(self, service: SchedulingService) -> None:
-        one = service.run(_compute, {"x": 1}, name="by-hand")
-        other = service.run(_compute, {"x": 1})
+        one = service.run(flow=_compute, parameters={"x": 1}, name="by-hand")
+        other = service.run(flow=_compute, parameters={"x": 1})
         assert UUID(one.id) != UUID(other.id)
         assert one.name == "by-hand"
         assert other.name
@@ -123,24 +123,24 @@ class BackendConformance:
     def test_a_failed_run_says_so_and_gives_its_exception(
         self, backend: Backend, service: SchedulingService
     ) -> None:
-        run = service.run(_compute, {"x": 1, "y": 0})
+        run = service.run(flow=_compute, parameters={"x": 1, "y": 0})
         assert run.wait(_WAIT) is RunState.FAILED
         expected = ZeroDivisionError if Capability.IN_PROCESS in backend.capabilities else Exception
         with pytest.raises(expected):
             run.result()
         with pytest.raises(expected):
-            service.run_and_return(_compute, {"x": 1, "y": 0})
+            service.run_and_return(flow=_compute, parameters={"x": 1, "y": 0})
 
     def test_a_run_that_exceeds_its_own_limit_is_timed_out(
         self, service: SchedulingService
     ) -> None:
-        run = service.run(_too_slow)
+        run = service.run(flow=_too_slow)
         assert run.wait(_WAIT) is RunState.TIMED_OUT
         with pytest.raises(TimeoutError):
             run.result()
 
     def test_waiting_has_a_limit_and_the_run_goes_on(self, service: SchedulingService) -> None:
-        run = service.run(_keep_busy, {"seconds": 0.5})
+        run = service.run(flow=_keep_busy, parameters={"seconds": 0.5})
         with pytest.raises(RunTimeoutError):
             run.wait(0.01)
         with pytest.raises(RunTimeoutError):
@@ -148,7 +148,7 @@ class BackendConformance:
         assert run.wait(_WAIT) is RunState.COMPLETED
 
     def test_results_of_tasks(self, backend: Backend, service: SchedulingService) -> None:
-        run = service.run(_compute, {"x": 3})
+        run = service.run(flow=_compute, parameters={"x": 3})
         run.wait(_WAIT)
         if Capability.TASK_RESULTS not in backend.capabilities:
             with pytest.raises(RunError):
@@ -156,12 +156,13 @@ class BackendConformance:
             return
         assert run.task_results() == {"_add": [5.0, 6.0], "_divide": 3.0}
         assert run.task_result("_divide") == 3.0
-        assert service.run_and_return(_compute, {"x": 3}, task_name="_add") == [5.0, 6.0]
+        of_add = service.run_and_return(flow=_compute, parameters={"x": 3}, task_name="_add")
+        assert of_add == [5.0, 6.0]
         with pytest.raises(RunError, match=r"'_subtract'.*_add, _divide"):
             run.task_result("_subtract")
 
     def test_logs(self, backend: Backend, service: SchedulingService) -> None:
-        run = service.run(_compute, {"x": 3})
+        run = service.run(flow=_compute, parameters={"x": 3})
         run.wait(_WAIT)
         if Capability.LOGS not in backend.capabilities:
             with pytest.raises(RunError):
@@ -177,10 +178,11 @@ class BackendConformance:
     def test_cancelling(self, backend: Backend, service: SchedulingService) -> None:
         if Capability.CANCEL not in backend.capabilities:
             with pytest.raises(RunError):
-                service.run(_compute, {"x": 3}).cancel()
+                service.run(flow=_compute, parameters={"x": 3}).cancel()
             return
-        run = service.run(_keep_busy, {"seconds": _WAIT})
-        assert service.run(_compute, {"x": 3}).result(_WAIT) == 3.0, "runs wait for each other"
+        run = service.run(flow=_keep_busy, parameters={"seconds": _WAIT})
+        other = service.run(flow=_compute, parameters={"x": 3})
+        assert other.result(_WAIT) == 3.0, "runs wait for each other"
         assert not run.state.is_final
         run.cancel()
         assert run.wait(_WAIT) is RunState.CANCELLED
@@ -194,14 +196,14 @@ class BackendConformance:
         if Capability.IN_PROCESS not in backend.capabilities:
             return
         value = object()
-        assert service.run(_give_back, {"value": value}).result(_WAIT) is value
+        assert service.run(flow=_give_back, parameters={"value": value}).result(_WAIT) is value
 
         @flow
         def defined_here() -> object:
             raise error
 
         error = KeyError("the very object")
-        run = service.run(defined_here)
+        run = service.run(flow=defined_here)
         run.wait(_WAIT)
         with pytest.raises(KeyError) as caught:
             run.result()

@@ -13,7 +13,7 @@ import pytest
 
 from lume_services.config import configure, context
 from lume_services.engine import flow, task
-from lume_services.errors import RunCancelledError, RunError, RunTimeoutError
+from lume_services.errors import InvalidInputError, RunCancelledError, RunError, RunTimeoutError
 from lume_services.services.scheduling import SchedulingService
 from lume_services.services.scheduling.backends import (
     Backend,
@@ -72,6 +72,28 @@ class TestLocalBackend(BackendConformance):
             [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
         )
         assert done.stdout == "done\n"
+
+    @pytest.mark.parametrize("kind", ["", "async "])
+    def test_a_run_submits_tasks_after_the_end_of_the_program_too(self, kind: str) -> None:
+        script = (
+            "import threading\n"
+            "from lume_services.engine import flow, task\n"
+            "from lume_services.services.scheduling.backends import LocalBackend\n"
+            "@task\n"
+            "def double(x):\n"
+            "    return 2 * x\n"
+            "async def hook(flow, run, state):\n"
+            "    print(state.name)\n"
+            "@flow(on_completion=[hook], timeout_seconds=30)\n"
+            f"{kind}def late():\n"
+            "    threading.main_thread().join()\n"
+            "    print(double.submit(1).result(), double.map([2, 3]).result())\n"
+            "LocalBackend().run(flow=late)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert done.stdout == "2 [4, 6]\nCompleted\n", done.stderr
 
 
 class ThreadBackend(Backend):
@@ -133,12 +155,28 @@ def squares(x: float) -> float:
 
 def test_the_service_delegates() -> None:
     service = SchedulingService(LocalBackend())
-    assert service.run(squares, {"x": 2}).result() == 5
-    assert service.run_and_return(squares, {"x": 2}) == 5
-    assert service.run_and_return(squares, {"x": 2}, task_name="square") == 4
-    assert service.register(squares, project_name="injector") == "injector/squares"
+    x = {"x": 2}
+    assert service.run(flow=squares, parameters=x).result() == 5
+    assert service.run_and_return(flow=squares, parameters=x) == 5
+    assert service.run_and_return(flow=squares, parameters=x, task_name="square") == 4
+    assert service.register(flow=squares, project_name="injector") == "injector/squares"
     with pytest.raises(RunError, match=r"no result of a task 'cube'; .*: square\."):
-        service.run_and_return(squares, {"x": 2}, task_name="cube")
+        service.run_and_return(flow=squares, parameters=x, task_name="cube")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"xx": 1}, r"Flow 'squares' has no parameter 'xx'\. Did you mean 'x'\?"),
+        ({}, "Flow 'squares' needs a value for: x"),
+        ({"x": "wide"}, r"(?s)Flow 'squares': .*x: Input should be a valid number"),
+    ],
+)
+def test_wrong_parameters_are_refused_at_once(parameters: dict[str, Any], message: str) -> None:
+    backend = LocalBackend()
+    for run in (backend.run, backend.run_and_return):
+        with pytest.raises(InvalidInputError, match=message):
+            run(flow=squares, parameters=parameters)
 
 
 def test_the_configured_service_is_the_local_backend() -> None:
@@ -150,7 +188,7 @@ def test_the_configured_service_is_the_local_backend() -> None:
 def test_a_custom_backend_is_used() -> None:
     mine = ThreadBackend()
     configure(backend=mine)
-    assert context.scheduling_service().run_and_return(squares, {"x": 3}) == 10
+    assert context.scheduling_service().run_and_return(flow=squares, parameters={"x": 3}) == 10
     assert context.scheduling_service().backend is mine
 
 

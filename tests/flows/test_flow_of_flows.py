@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from lume_services.errors import (
     FlowError,
     FlowOfFlowsError,
     InvalidInputError,
+    LUMEServicesWarning,
     RunCancelledError,
     RunError,
     RunTimeoutError,
@@ -87,6 +90,14 @@ def add(x: float, y: float) -> float:
 @flow
 def late_name() -> None:
     number.with_options(name="renamed")(1)
+
+
+TASKS = {f"t{n}": number.with_options(name=f"table-{n}") for n in range(5)}
+
+
+@flow
+def looked_up(n: int = 3) -> None:
+    TASKS["t" + str(n)](1)
 
 
 MODULE = __name__
@@ -339,9 +350,6 @@ class TestYAML:
             ("composing_flows/1/mapped_parameters/x/parent_flow_name", "sorce",
              ["Flow 'double', parameter 'x', mapped from task 'number' of flow 'sorce'",
               "composing flows, which are: source, double"]),
-            ("composing_flows/1/mapped_parameters/x/parent_task_name", "numbr",
-             ["mapped from task 'numbr' of flow 'source': that flow has no such task",
-              "it has: number."]),
             ("composing_flows/1/mapped_parameters/x/parent_project_name", "other",
              [AT_FAULT, "in project 'other': that flow is in project 'test'"]),
             ("composing_flows/1/mapped_parameters",
@@ -365,6 +373,18 @@ class TestYAML:
             FlowOfFlows.from_yaml(change(spec(), path, value))
         for message in messages:
             assert message in str(caught.value)
+
+    def test_a_task_that_looks_mistyped_is_warned_about_and_named_when_it_is_missing(self) -> None:
+        path = "composing_flows/1/mapped_parameters/x/parent_task_name"
+        at_fault = "Flow 'double', parameter 'x', mapped from task 'numbr' of flow 'source'"
+        with pytest.warns(LUMEServicesWarning, match=f"{at_fault}: did you mean 'number'?") as told:
+            whole = FlowOfFlows.from_yaml(change(spec(), path, "numbr"))
+        assert len(told) == 1
+        service = SchedulingService(LocalBackend())
+        with pytest.raises(RunError) as caught:
+            whole.run_and_return({"source-x": 2}, service=service)
+        assert f"{at_fault}: " in str(caught.value)
+        assert "no result of a task 'numbr'; it has results of: number." in str(caught.value)
 
     def test_a_flow_that_cannot_be_imported(self) -> None:
         wrong = change(spec(), "composing_flows/0/entrypoint", "no_such_module:f")
@@ -397,15 +417,46 @@ def test_a_cycle_is_refused() -> None:
         )
 
 
-def test_a_task_renamed_in_the_flow_is_found(service: SchedulingService) -> None:
+@pytest.mark.parametrize(("top", "task_name"), [(late_name, "renamed"), (looked_up, "table-3")])
+def test_a_task_that_shows_only_in_the_run_is_found(
+    service: SchedulingService, top: Any, task_name: str
+) -> None:
     whole = FlowOfFlows(
         "whole",
         composing_flows=[
-            Flow("top", prefect_flow=late_name),
-            Flow("low", prefect_flow=double, mapped_parameters={"x": raw("top", "renamed")}),
+            Flow("top", prefect_flow=top),
+            Flow("low", prefect_flow=double, mapped_parameters={"x": raw("top", task_name)}),
         ],
     )
     assert whole.run_and_return(service=service)["low"] == 2
+
+
+def test_flows_are_started_after_the_end_of_the_program_too() -> None:
+    script = (
+        "import threading\n"
+        "from lume_services.flows import Flow, FlowOfFlows, RawMappedParameter, flow, task\n"
+        "from lume_services.services.scheduling import SchedulingService\n"
+        "from lume_services.services.scheduling.backends import LocalBackend\n"
+        "@task\n"
+        "def double(x):\n"
+        "    return 2 * x\n"
+        "@flow\n"
+        "def top(x):\n"
+        "    threading.main_thread().join()\n"
+        "    double.submit(x)\n"
+        "@flow\n"
+        "def low(x):\n"
+        "    print(double.map([x, x]).result())\n"
+        "mapped = RawMappedParameter(parent_flow_name='top', parent_task_name='double')\n"
+        "parts = [Flow('top', prefect_flow=top),\n"
+        "    Flow('low', prefect_flow=low, mapped_parameters={'x': mapped})]\n"
+        "service = SchedulingService(LocalBackend())\n"
+        "FlowOfFlows('whole', composing_flows=parts).run({'top-x': 1}, service=service)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout == "[4, 4]\n", done.stderr
 
 
 def test_the_shipped_example_runs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -12,9 +13,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lume_services.context import context
-from lume_services.errors import FlowOfFlowsError
-from lume_services.flows._find import may_call, names_of_tasks
-from lume_services.flows._flow import Flow, check_parameters
+from lume_services.engine import check_parameters
+from lume_services.errors import FlowOfFlowsError, LUMEServicesWarning
+from lume_services.flows._find import meant_task
+from lume_services.flows._flow import Flow
 from lume_services.flows._flow_of_flows_run import FlowOfFlowsRun
 from lume_services.flows._mapped import AnyMappedParameter
 from lume_services.services.scheduling import SchedulingService
@@ -41,7 +43,8 @@ class FlowOfFlows:
 
     Raises:
         FlowOfFlowsError: They do not fit together; the message names the flow, the parameter, the
-            parent and the task at fault.
+            parent and the task at fault. (That a parent has no such task shows when it has run: the
+            run fails with such a message.)
         FlowError: One of them cannot be loaded.
     """
 
@@ -155,8 +158,8 @@ class FlowOfFlows:
         """Run the flows and give back what each returned, by name.
 
         Args:
-            parameters: As in `run`.
-            service: As in `run`.
+            parameters: As in ``run``.
+            service: As in ``run``.
 
         Raises:
             InvalidInputError: A parameter is unknown or missing.
@@ -221,10 +224,13 @@ def _check(flow: Flow, flows: Mapping[str, Flow]) -> None:
                 f"{at_fault} in project {mapped.parent_project_name!r}: that flow is in project "
                 f"{parent.project_name!r}."
             )
-        if not may_call(parent.prefect_flow, mapped.parent_task_name):
-            raise FlowOfFlowsError(
-                f"{at_fault}: that flow has no such task; it has: "
-                f"{', '.join(names_of_tasks(parent.prefect_flow)) or 'none'}."
+        # Which tasks a flow has shows when it runs, so here is no more than a warning.
+        if meant := meant_task(parent.prefect_flow, mapped.parent_task_name):
+            warnings.warn(
+                f"{at_fault}: did you mean {meant!r}? The module of that flow has such a task, and "
+                "none of the other name.",
+                LUMEServicesWarning,
+                stacklevel=4,
             )
 
 

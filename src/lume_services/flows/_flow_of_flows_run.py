@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from lume_services._threads import call_in_thread
 from lume_services.errors import FlowOfFlowsError, RunCancelledError, RunError, RunTimeoutError
 from lume_services.services.scheduling import SchedulingService
 from lume_services.services.scheduling.backends import LogRecord, Run, RunState
@@ -50,10 +52,9 @@ class FlowOfFlowsRun(Run):
         self.runs: dict[str, Run] = {}
         self._values: dict[str, Future[Any]] = {}
         # A thread for each, so that none has to wait for another to be taken up.
-        pool = ThreadPoolExecutor(len(flows), thread_name_prefix=f"lume-{name}")
         for flow in flows:
-            self._values[flow.name] = pool.submit(self._run_one, flow, parameters[flow.name])
-        pool.shutdown(wait=False)
+            run_one = partial(self._run_one, flow, parameters[flow.name])
+            self._values[flow.name] = call_in_thread(run_one, name=f"lume-{name}-{flow.name}")
 
     @property
     def id(self) -> str:
@@ -75,7 +76,7 @@ class FlowOfFlowsRun(Run):
         return RunState.FAILED if self._errors() else RunState.COMPLETED
 
     def wait(self, timeout: float | None = None) -> RunState:
-        """Wait until every flow that can run has run; see `Run.wait`."""
+        """Wait until every flow that can run has run; see ``Run.wait``."""
         if wait(self._values.values(), timeout).not_done:
             raise RunTimeoutError(f"Run {self.name!r} is not over after {timeout:g} s; it goes on.")
         return self.state

@@ -6,23 +6,43 @@ so by string. Another package adds its own with an entry point in the group of t
 
     [project.entry-points."lume_services.backends"]
     my-lab = "my_lab.lume:MyLabBackend"
+
+Classes that documents and records name, kinds of result and file types, are *announced* in the same
+way: what is stored does not decide what a process imports, what is installed does.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from lume_services.errors import MissingDependencyError, UnknownPluginError
+from lume_services.errors import (
+    MissingDependencyError,
+    SerializationError,
+    UnknownPluginError,
+)
 
-__all__ = ["BACKENDS", "FILESYSTEMS", "RESULTS_DBS", "VALUES", "check", "load", "names"]
+__all__ = [
+    "BACKENDS",
+    "FILESYSTEMS",
+    "FILE_TYPES",
+    "RESULTS_DBS",
+    "RESULT_TYPES",
+    "VALUES",
+    "check",
+    "load",
+    "load_announced",
+    "names",
+]
 
 BACKENDS = "lume_services.backends"
 RESULTS_DBS = "lume_services.results_dbs"
 FILESYSTEMS = "lume_services.filesystems"
 VALUES = "lume_services.values"
+RESULT_TYPES = "lume_services.results"
+FILE_TYPES = "lume_services.files"
 
 
 @dataclass(frozen=True)
@@ -46,6 +66,10 @@ _TABLE: dict[str, dict[str, _Plugin]] = {
     # Kinds of stored value whose type lives in a module that serialization may not import.
     VALUES: {
         "file": _Plugin("lume_services.files:FILE_CODEC"),
+    },
+    # Classes that documents name and that importing their package does not make known.
+    RESULT_TYPES: {
+        "impact": _Plugin("lume_services.results:ImpactResult"),
     },
 }
 
@@ -97,3 +121,31 @@ def load(group: str, name: str, *, variable: str) -> Any:
         raise MissingDependencyError(
             f"{variable}={name!r} needs the package {error.name!r}: pip install {hint}"
         ) from error
+
+
+def load_announced(group: str, class_string: str) -> None:
+    """Import what is announced of the package that a stored class name belongs to.
+
+    Only what entry points name is imported, never what the stored name says.
+
+    Args:
+        group: ``RESULT_TYPES`` or ``FILE_TYPES``.
+        class_string: ``module:Class``, as a document or record holds it.
+
+    Raises:
+        SerializationError: Something announced cannot be imported.
+    """
+    ours = [EntryPoint(name, one.target, group) for name, one in _TABLE.get(group, {}).items()]
+    for point in (*ours, *entry_points(group=group)):
+        if _package(point.value) == _package(class_string):
+            try:
+                point.load()
+            except Exception as error:  # A module may raise anything while it is imported.
+                raise SerializationError(
+                    f"The entry point {point.name!r} of group {group!r}, {point.value}, cannot be "
+                    f"loaded: {type(error).__name__}: {error}."
+                ) from error
+
+
+def _package(target: str) -> str:
+    return target.partition(":")[0].partition(".")[0].strip()

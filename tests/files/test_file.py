@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import textwrap
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -238,9 +240,27 @@ def test_own_file_type(tmp_path, own_types, service, python):
         "file_type_string": output,
         "filesystem_identifier": "local",
     }
+    with pytest.raises(SerializationError, match=r"import the module.*'lume_services\.files'"):
+        File.from_record(record)
+    assert own_types not in sys.modules
+    get_file_from_serializer_string(record["file_type_string"])  # named by the user's own code
     file = File.from_record(record)
     assert type(file).__name__ == "NumbersFile"
     assert file.read(service) == [1.0, 2.5]
+
+
+def test_a_file_type_that_an_installed_package_announces(tmp_path, own_types, service):
+    metadata = tmp_path / f"{own_types}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {own_types}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        f"[lume_services.files]\nnumbers = {own_types}:NumbersFile\n"
+    )
+    (tmp_path / "a.csv").write_text("1,2")
+    file = decode(numbers_document(tmp_path, own_types))
+    assert own_types not in sys.modules
+    assert file.read(service) == [1.0, 2.0]
+    assert type(File.from_record(file.jsonable_dict())).__name__ == "NumbersFile"
 
 
 @pytest.mark.parametrize("name", ["Other", "Missing", "Serializer", "File"])
@@ -334,21 +354,25 @@ def test_the_codec_is_found_by_a_process_that_has_not_imported_it(python):
     assert "filename='a.txt'" in output
 
 
-def test_decoding_imports_nothing_and_reading_does(tmp_path, own_types, service):
-    import sys
-
-    (tmp_path / "a.csv").write_text("1,2")
-    document = {
+def numbers_document(folder, module):
+    return {
         "%kind": "file",
-        "filename": str(tmp_path / "a.csv"),
-        "file_type_string": f"{own_types}:NumbersFile",
+        "filename": str(folder / "a.csv"),
+        "file_type_string": f"{module}:NumbersFile",
         "filesystem_identifier": "local",
     }
+
+
+def test_neither_decoding_nor_reading_imports_what_a_document_names(tmp_path, own_types, service):
+    (tmp_path / "a.csv").write_text("1,2")
+    document = numbers_document(tmp_path, own_types)
     file = decode(document)
-    assert own_types not in sys.modules
     assert encode(file) == document
+    with pytest.raises(SerializationError, match=r"import the module.*'lume_services\.files'"):
+        file.read(service)
+    assert own_types not in sys.modules
+    import_module(own_types)
     assert file.read(service) == [1.0, 2.0]
-    assert own_types in sys.modules
 
 
 @pytest.mark.parametrize(

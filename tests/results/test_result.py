@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
+import textwrap
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -279,6 +283,71 @@ def test_a_bare_name_of_two_classes_is_ambiguous() -> None:
 def test_what_is_no_result_class_is_refused(name: Any) -> None:
     with pytest.raises(SerializationError):
         get_result_from_string(name)
+
+
+@pytest.fixture
+def shots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module with a result class, which this process has not imported."""
+    name = f"lume_shots_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(
+        "from lume_services.results import Result\n\n\nclass Shot(Result):\n    camera: str\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return name
+
+
+def shot_document(module: str) -> dict[str, Any]:
+    return {**make().get_db_dict(), "camera": "A", "result_type_string": f"{module}:Shot"}
+
+
+def test_a_document_does_not_make_the_process_import_anything(service: Any, shots: str) -> None:
+    name = service.insert_one("local", shot_document(shots))
+    for module in (shots, f"{shots}.below", "this", "no_such_module"):
+        document = {**shot_document(shots), "result_type_string": f"{module}:Shot"}
+        with pytest.raises(
+            SerializationError, match=r"import the module.*'lume_services\.results'"
+        ):
+            Result.from_document(document)
+        assert module not in sys.modules
+    with pytest.raises(SerializationError, match="import the module"):
+        Result.load_from_query({"_id": name}, service=service)
+    assert shots not in sys.modules
+    shot = get_result_from_string(f"{shots}:Shot")  # named by the user's own code
+    assert type(Result.load_from_query({"_id": name}, service=service)) is shot
+
+
+def test_a_class_that_an_installed_package_announces_is_imported(
+    tmp_path: Path, shots: str
+) -> None:
+    metadata = tmp_path / f"{shots}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {shots}\nVersion: 1.0\n")
+    points = metadata / "entry_points.txt"
+    points.write_text(f"[lume_services.results]\nshot = {shots}:Missing\n")
+    with pytest.raises(SerializationError, match=f"entry point 'shot'.*{shots}:Missing"):
+        Result.from_document(shot_document(shots))
+    points.write_text(f"[lume_services.results]\nshot = {shots}:Shot\n")
+    del sys.modules[shots]
+    result = Result.from_document(shot_document(shots))
+    assert type(result).__name__ == "Shot"
+    assert result.camera == "A"  # type: ignore[attr-defined] # of a class that is made here
+
+
+def test_the_impact_result_is_known_without_an_import() -> None:
+    script = """
+        import sys
+        from lume_services.results import Result
+        assert "lume_services.results.impact" not in sys.modules
+        for name in ("lume_services.results:ImpactResult", "ImpactResult"):
+            try:
+                Result.from_document({"inputs": {}, "result_type_string": name})
+            except ValueError as error:
+                print(error)
+    """
+    output = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], check=True, capture_output=True, text=True
+    ).stdout
+    assert output.count("ImpactResult cannot be made: archive") == 2
 
 
 def test_a_malformed_document_is_refused() -> None:

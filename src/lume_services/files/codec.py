@@ -29,7 +29,7 @@ class FileCodec:
         """The reference again.
 
         A document does not make this process import anything: a file type that it has not imported
-        comes back as a plain ``File``, which looks for the type when it is read.
+        comes back as a plain ``File``, which asks for the type when it is read.
         """
         record = {name: document[name] for name in File.model_fields if name != "obj"}
         try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from lume_services import plugins
 from lume_services._invalid import described
 from lume_services.context import context
 from lume_services.errors import InvalidInputError, SerializationError
@@ -87,13 +88,17 @@ class File(BaseModel):
     def from_record(cls, record: Mapping[str, Any]) -> File:
         """Make the reference, of the type that the record names.
 
+        A record does not make this process import anything: the type is one that is imported or
+        defined here, or that an installed package announces by an entry point of group
+        ``lume_services.files``.
+
         Args:
             record: What ``jsonable_dict`` returned.
 
         Raises:
             SerializationError: No such file type is known here, or it is not the record of a file.
         """
-        file_type = get_file_from_serializer_string(record.get("file_type_string", ""))
+        file_type = _recorded_file_type(str(record.get("file_type_string", "")))
         try:
             return file_type(**record)
         except (InvalidInputError, TypeError) as error:
@@ -130,7 +135,8 @@ class File(BaseModel):
             service: The file service; that of ``lume_services.config.context`` when not given.
 
         Raises:
-            SerializationError: The file does not hold what this file type reads.
+            SerializationError: The file does not hold what this file type reads, or the type that
+                a stored reference names is not known here.
             MissingFileError: There is no such file.
             FilesystemError: The file cannot be read.
             FilesystemNotFoundError: No such filesystem is configured.
@@ -156,7 +162,7 @@ class File(BaseModel):
     def _serializer(self) -> Serializer:
         # A plain File stands for a type that was not known here when its record was decoded.
         if type(self) is File:
-            return get_file_from_serializer_string(self.file_type_string).serializer
+            return _recorded_file_type(self.file_type_string).serializer
         return self.serializer
 
     @model_validator(mode="before")
@@ -191,11 +197,26 @@ def known_file_type(file_type_string: str) -> type[File]:
     return _TYPES.get(_FORMER_NAMES.get(file_type_string, file_type_string), File)
 
 
+def _recorded_file_type(file_type_string: str) -> type[File]:
+    """The file type that a record names, known here or announced by an installed package."""
+    file_type = known_file_type(file_type_string)
+    if file_type is File:
+        plugins.load_announced(plugins.FILE_TYPES, file_type_string)
+        file_type = known_file_type(file_type_string)
+    if file_type is File:
+        raise SerializationError(
+            f"The file type {file_type_string!r:.200} is not known here. A record does not make "
+            "this process import anything: import the module that defines the type first, or have "
+            f"its package announce it by an entry point of group {plugins.FILE_TYPES!r}."
+        )
+    return file_type
+
+
 def get_file_from_serializer_string(file_type_string: str) -> type[File]:
     """The file type of that name.
 
-    A type that this process has not imported yet is looked for in the module that the name begins
-    with.
+    It is for names from your own code: a type that this process has not imported yet is looked for
+    in the module that the name begins with, and importing that runs what is in it.
 
     Args:
         file_type_string: ``module:Class``, as records hold it.

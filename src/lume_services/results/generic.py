@@ -15,7 +15,7 @@ from lume_services.errors import (
     ResultNotFoundError,
     SerializationError,
 )
-from lume_services.results._classes import class_named, type_string
+from lume_services.results._classes import class_named, stored_class, type_string
 from lume_services.results._fields import ErrorRecord, Milliseconds, Values, now
 from lume_services.results._lazy import stored_values
 from lume_services.results.provenance import Provenance
@@ -226,15 +226,19 @@ class Result(BaseModel):
     def from_document(cls, document: Mapping[str, Any], get_blob: GetBlob | None = None) -> Self:
         """A stored result again, as the class that it was stored as.
 
+        A document does not make this process import anything: its class is one that is imported
+        or defined here, or that an installed package announces by an entry point of group
+        ``lume_services.results``.
+
         Args:
             document: What the results database holds.
             get_blob: Where large values are read from, on first access.
 
         Raises:
-            SerializationError: The document is malformed, or its class is not there or not a
-                subclass of this one.
+            SerializationError: The document is malformed, or its class is not known here or not
+                a subclass of this one.
         """
-        result_type = get_result_from_string(document.get("result_type_string"))
+        result_type = stored_class(document.get("result_type_string"), Result)
         if not issubclass(result_type, cls):
             raise SerializationError(
                 f"The result {document.get('_id')} is a {result_type.__name__}, not a "
@@ -290,9 +294,10 @@ _AS_IS = frozenset(Result.model_fields) - {"inputs", "outputs", "error", "proven
 def get_result_from_string(result_type_string: Any) -> type[Result]:
     """The result class of that name.
 
+    It is for names from your own code: the module is imported, which runs what is in it.
+
     Args:
         result_type_string: ``module:Class``, or the bare name of a class that this process knows.
-            The module is imported; nothing is evaluated.
 
     Raises:
         SerializationError: There is no such class, or it is not a subclass of ``Result``.

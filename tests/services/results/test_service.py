@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
 import pytest
 
-from lume_services.errors import UnsupportedQueryError
+from lume_services.errors import ResultsDBError, SerializationError, UnsupportedQueryError
 from lume_services.services.results import ResultsDB, ResultsDBService
 from lume_services.testing import MemoryResultsDB
 
@@ -37,6 +41,68 @@ def test_find_one_is_the_first_or_none(service: ResultsDBService) -> None:
     assert service.find_one("c", {"x": 9}) is None
     with pytest.raises(UnsupportedQueryError):
         service.find_one("c", {"$where": "1"})
+
+
+@pytest.mark.parametrize(
+    ("document", "where", "problem"),
+    [
+        ({"": 1}, "", "empty"),
+        ({"inputs": {"": 1}}, "inputs.", "empty"),
+        ({"inputs": {"XCOR.VAL": 1}}, "inputs.XCOR.VAL", "dot"),
+        ({"a\0": 1}, "a", "NUL"),
+        ({"inputs": [{"x": 1.0}, {"$gt": 1}]}, "inputs.1.$gt", r"starts with '\$'"),
+        ({"inputs": {3: 1}}, "inputs.3", "of type int, not text"),
+        ({"inputs": {None: 1}}, "inputs.None", "of type NoneType"),
+        ({"inputs": {"\ud800": 1}}, "inputs", "surrogate"),
+        ({"inputs": {"x": "a\ud800"}}, "inputs.x", "surrogate"),
+        ({"inputs": {"x": [1.0, 2**63]}}, "inputs.x.1", "64 bits"),
+        ({"n": -(2**63) - 1}, "n", "64 bits"),
+        ({"x": (1, 2)}, "x", "tuple"),
+        ({"x": [[{1.5}]]}, "x.0.0", "set"),
+        ({"x": np.int64(1)}, "x", "int64"),
+        ({"x": np.zeros(2)}, "x", "ndarray"),
+        ({"x": 1j}, "x", "complex"),
+    ],
+)  # fmt: skip
+def test_what_no_document_holds_is_refused_by_its_path(
+    service: ResultsDBService, document: dict[Any, Any], where: str, problem: str
+) -> None:
+    for insert in (
+        lambda: service.insert_one("c", document),
+        lambda: service.insert_many("c", [{"x": 1}, document]),
+    ):
+        with pytest.raises(SerializationError, match=problem) as raised:
+            insert()
+        assert repr(where)[:-1] in str(raised.value)
+    assert service.find_all("c") == []
+
+
+def test_what_contains_itself_is_refused(service: ResultsDBService) -> None:
+    document: dict[str, Any] = {"x": []}
+    document["x"].append(document)
+    with pytest.raises(SerializationError, match="contains itself"):
+        service.insert_one("c", document)
+    with pytest.raises(SerializationError, match="a dict, not a list"):
+        service.insert_one("c", [])  # type: ignore[arg-type] # the point of it
+
+
+def test_what_documents_hold_is_taken(service: ResultsDBService) -> None:
+    document = {
+        "_id": "a", "%kind": "x", "n": [2**63 - 1, -(2**63), True, None, -0.0], "ä$": "€ 😀",
+        "when": datetime(2026, 1, 1, tzinfo=UTC), "data": b"\0",
+    }  # fmt: skip
+    service.insert_one("c", document)
+    assert service.find_all("c") == [document]
+
+
+@pytest.mark.parametrize("collection", ["", None, 3, "a\0b", "\ud800"], ids=ascii)
+def test_a_collection_has_a_name(service: ResultsDBService, collection: Any) -> None:
+    for insert in (
+        lambda: service.insert_one(collection, {"x": 1}),
+        lambda: service.insert_many(collection, []),
+    ):
+        with pytest.raises(ResultsDBError, match="collection"):
+            insert()
 
 
 def test_keeps_blobs(service: ResultsDBService) -> None:

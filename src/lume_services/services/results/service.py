@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from lume_services.services.results.base import Document, Fields, Query, ResultsDB, Sort
+from lume_services.services.results.documents import check_collection, check_document
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -15,6 +16,8 @@ __all__ = ["ResultsDBService"]
 
 class ResultsDBService:
     """Stores and finds documents; what it promises is said in ``ResultsDB``.
+
+    What no document holds it refuses itself, so that every store refuses the same.
 
     Args:
         results_db: The database.
@@ -27,12 +30,23 @@ class ResultsDBService:
         """Store a document; the id of it, or of the same result stored before.
 
         Raises:
+            SerializationError: A name or value in it is none that a document can hold.
             DuplicateResultError: Its ``_id`` is taken by another document.
+            ResultsDBError: The collection has no name, or the database failed.
         """
+        check_collection(collection)
+        check_document(document)
         return self.results_db.insert_one(collection, document)
 
     def insert_many(self, collection: str, documents: Iterable[Document]) -> list[str]:
-        """Store documents in one go, each as ``insert_one`` does; their ids, in order."""
+        """Store documents in one go, each as ``insert_one`` does; their ids, in order.
+
+        Nothing is stored when one of them is refused as no document.
+        """
+        check_collection(collection)
+        documents = list(documents)
+        for document in documents:
+            check_document(document)
         return self.results_db.insert_many(collection, documents)
 
     def find(

@@ -8,9 +8,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lume_services.errors import BlobNotFoundError, CorruptBlobError, ResultsDBError
+from lume_services.results import Result
+from lume_services.services.results import ResultsDBService
 from lume_services.services.results.blobs import BlobFolder
 from lume_services.services.results.sqlite import SQLiteResultsDB
 
@@ -59,11 +62,39 @@ def test_damaged_blob_is_never_returned(folder: BlobFolder, damaged: bytes) -> N
         folder.get(digest)
 
 
-def test_storing_again_mends_a_blob_of_the_wrong_size(folder: BlobFolder) -> None:
-    digest = folder.put(LARGE)
-    file_of(folder, digest).write_bytes(b"cut short")
-    folder.put(LARGE)
-    assert folder.get(digest) == LARGE
+@pytest.mark.parametrize("data", [b"small", LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("place", [None, 0, -1, -3, "half"])
+def test_storing_again_mends_a_damaged_blob(
+    folder: BlobFolder, data: bytes, place: int | str | None
+) -> None:
+    digest = folder.put(data)
+    damaged = bytearray(data)
+    if place is None:
+        damaged = damaged[:-1]  # cut short
+    else:
+        damaged[len(data) // 2 if isinstance(place, str) else place] ^= 1
+    file_of(folder, digest).write_bytes(damaged)
+    for again in (folder, BlobFolder(folder.path)):
+        assert again.put(data) == digest
+        assert folder.get(digest) == data
+    assert [entry for entry in folder.path.rglob("*") if entry.is_file()] == [
+        file_of(folder, digest)
+    ]
+
+
+def test_storing_a_result_again_mends_its_blob(tmp_path: Path) -> None:
+    store = SQLiteResultsDB(tmp_path / "results.db")
+    service = ResultsDBService(store)
+    result = Result(inputs={}, outputs={"image": np.arange(200_000.0)})
+    name = result.insert(service)
+    (file,) = [entry for entry in store.blobs.path.rglob("*") if entry.is_file()]
+    file.write_bytes(bytes(file.stat().st_size))
+    loaded = Result.load_from_query({"_id": name}, service=service)
+    with pytest.raises(CorruptBlobError, match="store the same values again"):
+        loaded.outputs["image"]
+    assert Result(inputs={}, outputs=result.outputs).insert(service) == name
+    assert (loaded.outputs["image"] == np.arange(200_000.0)).all()
+    store.close()
 
 
 def test_get_gives_a_buffer_that_can_be_written(folder: BlobFolder) -> None:

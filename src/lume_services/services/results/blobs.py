@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
+from io import FileIO
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
@@ -62,7 +63,8 @@ class BlobFolder:
     def put(self, data: Buffer) -> str:
         """Store bytes and wait until they are on the disk.
 
-        Bytes that are there already are not stored twice; they count as stored just now.
+        Bytes that are there already are not stored twice; they count as stored just now. What is
+        there is compared, and a file that was damaged is replaced.
 
         Args:
             data: Any C-contiguous buffer; it is not copied.
@@ -79,7 +81,7 @@ class BlobFolder:
             if len(view) > _CHUNK:
                 return self._put_large(view)
             digest = sha256(view).hexdigest()
-            if not self._renew(digest, len(view)):
+            if not self._renew(digest, view):
                 with self._incoming() as incoming:
                     incoming.write(view)
                     self._take_in(incoming, digest)
@@ -106,7 +108,7 @@ class BlobFolder:
         if sha256(data).hexdigest() != digest:
             raise CorruptBlobError(
                 f"The blob {path} is damaged: its bytes are not those it is named after. Restore "
-                "the file from a backup, or delete it and store the result again."
+                "the file from a backup, or store the same values again."
             )
         return data
 
@@ -178,7 +180,7 @@ class BlobFolder:
                 writer.start()
             try:
                 digest = sha256(view).hexdigest()
-                incoming.unwanted = self._renew(digest, len(view))
+                incoming.unwanted = self._renew(digest, view)
             finally:
                 if writer is not None:
                     writer.join()
@@ -194,15 +196,16 @@ class BlobFolder:
         os.utime(doomed)
         doomed.rename(self._path(doomed.name.removeprefix(_DOOMED)[:_DIGITS]))
 
-    def _renew(self, digest: str, size: int) -> bool:
+    def _renew(self, digest: str, view: memoryview) -> bool:
         """Whether the blob is there and whole; then it counts as stored just now."""
         path = self._path(digest)
         try:
             os.utime(path)
-            status = path.stat()
-        except (FileNotFoundError, PermissionError):
-            return False
-        if status.st_size != size:
+            with path.open("rb", buffering=0) as file:
+                status = os.fstat(file.fileno())
+                if status.st_size != len(view) or not _holds(file, view):
+                    return False
+        except OSError:  # not there, or not readable: it is written anew
             return False
         # Its writer may not have come so far that the name is on the disk. Once is enough: every
         # result renews its list of packages.
@@ -240,6 +243,18 @@ class BlobFolder:
                 f"The folder of blobs {self.path} could not be {doing}: {error.strerror}. "
                 f"{remedy} and try again."
             ) from error
+
+
+def _holds(file: FileIO, view: memoryview) -> bool:
+    """Whether a file, from where it stands, holds exactly these bytes."""
+    buffer = bytearray(min(_CHUNK, len(view)))
+    while view:
+        read = file.readinto(buffer)
+        # Of bytearrays, unlike memoryviews, comparing is as fast as the memory.
+        if not read or (buffer if read == len(buffer) else buffer[:read]) != view[:read]:
+            return False
+        view = view[read:]
+    return True
 
 
 class _Incoming:

@@ -201,6 +201,26 @@ class ResultsDBConformance:
                 wrong.append(case)
         assert not wrong, "\n".join(map(str, wrong))
 
+    def test_numpy_scalars_in_queries_are_numbers(self, results_db: ResultsDB) -> None:
+        results_db.insert_many(
+            "c", [{"_id": f"{n}", "n": n, "on": n == 2, "t": [n] * n} for n in range(4)]
+        )
+        for query, ids in (
+            ({"n": np.int64(3)}, ["3"]),
+            ({"n": {"$gt": np.int32(1)}}, ["2", "3"]),
+            ({"n": {"$lt": np.float32(1.5)}}, ["0", "1"]),
+            ({"n": {"$in": [np.uint8(0), np.float64(2.0)]}}, ["0", "2"]),
+            ({"on": np.bool_(True)}, ["2"]),
+            ({"$or": [{"n": np.int16(0)}, {"t": {"$size": np.int64(3)}}]}, ["0", "3"]),
+            ({"on": {"$exists": np.bool_(False)}}, []),
+            ({"_id": np.str_("1")}, ["1"]),
+        ):
+            assert [document["_id"] for document in results_db.find("c", query)] == ids, query
+        with pytest.raises(UnsupportedQueryError, match="ndarray"):
+            results_db.find("c", {"n": {"$in": [np.arange(2)]}})
+        with pytest.raises(UnsupportedQueryError, match="datetime64"):
+            results_db.find("c", {"n": np.datetime64("2026-01-01")})
+
     def test_what_is_not_understood_is_refused(self, results_db: ResultsDB) -> None:
         """When it is asked, not when the answer is read, and also where nothing is stored."""
         for query, message in REFUSED_QUERIES:

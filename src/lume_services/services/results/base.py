@@ -158,7 +158,8 @@ class ResultsDB(ABC):
 
         The query language is that of ``lume_services.services.results.query``: equality, dotted
         paths, ``$eq $ne $gt $gte $lt $lte $in $nin $exists $type $regex $size $all $elemMatch
-        $and $or $nor $not``. A query is checked when this is called, also over no documents.
+        $and $or $nor $not``. Scalars of numpy are taken as the numbers, booleans and text that
+        they are. A query is checked when this is called, also over no documents.
 
         Args:
             collection: The collection's name.

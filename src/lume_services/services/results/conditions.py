@@ -1,4 +1,4 @@
-"""Conditions on one value: what stands behind ``$gt``, ``$in``, ``$type``, ``$regex``, ``$size``.
+"""Conditions on one value: what stands behind ``$gt``, ``$in``, ``$type``, ``$size``.
 
 Each function takes an operand as the query gives it and makes a test of one value, which may be
 ``MISSING``. Which values of a document are tested is the business of ``query``.
@@ -7,7 +7,7 @@ Each function takes an operand as the query gives it and makes a test of one val
 from __future__ import annotations
 
 import operator
-import re
+import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -21,7 +21,7 @@ __all__ = [
     "comparison",
     "items",
     "membership",
-    "pattern",
+    "plain",
     "size",
     "types",
 ]
@@ -35,6 +35,18 @@ COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "$lt": operator.lt,
     "$lte": operator.le,
 }
+
+
+def plain(query: Any) -> Any:
+    """A query, or a part of it, with numpy's scalars as the Python values that documents hold."""
+    if isinstance(query, Mapping):
+        return {name: plain(item) for name, item in query.items()}
+    if isinstance(query, list | tuple):
+        return [plain(item) for item in query]
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(query, numpy.generic) and query.dtype.kind in "biufSU":
+        return query.item()
+    return query
 
 
 def comparison(name: str, operand: Any) -> Predicate:
@@ -89,30 +101,6 @@ def types(operand: Any) -> Predicate:
     if not tests:
         raise UnsupportedQueryError("$type takes at least one type.")
     return lambda value: any(test(value) for test in tests)
-
-
-def pattern(regex: Any, options: Any) -> Predicate:
-    """``$regex`` with its ``$options``: text in which the pattern is found."""
-    if not isinstance(regex, str) or not isinstance(options, str):
-        raise UnsupportedQueryError(f"$regex and $options take text, not {regex!r}, {options!r}.")
-    if unknown := set(options) - set(_REGEX_FLAGS):
-        raise UnsupportedQueryError(
-            f"$options takes the letters {''.join(_REGEX_FLAGS)}, not {''.join(sorted(unknown))!r}."
-        )
-    if found := _OTHERWISE_IN_PCRE.search(regex):
-        raise UnsupportedQueryError(
-            f"$regex does not take {found.group()!r}, in {regex!r}: it means one thing to "
-            "MongoDB and another one, or nothing, to Python."
-        )
-    # PCRE's \d, \w, \b know ASCII only and its case folding all of Unicode; Python has one switch.
-    flags = re.NOFLAG if "i" in options else re.ASCII
-    for letter in options:
-        flags |= _REGEX_FLAGS[letter]
-    try:
-        search = re.compile(regex, flags).search
-    except (re.error, OverflowError, RecursionError) as error:
-        raise UnsupportedQueryError(f"$regex: {regex!r} is not a pattern: {error}") from error
-    return lambda value: isinstance(value, str) and search(value) is not None
 
 
 def items(name: str, operand: Any) -> list[Any]:
@@ -193,12 +181,3 @@ _TYPES: Final[dict[str | float, Predicate]] = {
     **{name: test for _, name, test in _BSON_TYPES},
     **{number: test for number, _, test in _BSON_TYPES},
 }
-
-_REGEX_FLAGS: Final = {
-    "i": re.IGNORECASE,
-    "m": re.MULTILINE,
-    "s": re.DOTALL,
-    "u": re.NOFLAG,  # UTF, which always holds
-    "x": re.VERBOSE,
-}
-_OTHERWISE_IN_PCRE: Final = re.compile(r"\[:\^?\w+:\]|(?<!\\)(?:\\\\)*\\Z")

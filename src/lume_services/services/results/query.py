@@ -18,6 +18,7 @@ from lume_services.errors import UnsupportedQueryError
 from lume_services.services.results import conditions
 from lume_services.services.results.conditions import Predicate
 from lume_services.services.results.order import MISSING
+from lume_services.services.results.patterns import pattern
 
 __all__ = ["Document", "Predicate", "compile_query", "has_operators", "split_path"]
 
@@ -197,7 +198,7 @@ _OPERATORS: Final[dict[str, Callable[[Any, _Reach], Predicate]]] = {
     "$nin": lambda operand, reach: _not(reach(conditions.membership("$nin", operand), True)),
     "$exists": _exists,
     "$type": lambda operand, reach: reach(conditions.types(operand), True),
-    "$regex": lambda operand, reach: reach(conditions.pattern(*operand), True),
+    "$regex": lambda operand, reach: reach(pattern(*operand), True),
     "$size": lambda operand, reach: reach(conditions.size(operand), False),
     "$all": _all,
     "$elemMatch": _elem_match,

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any
 
 from lume_services.errors import UnsupportedQueryError
+from lume_services.services.results.conditions import plain
 from lume_services.services.results.order import EMPTY_ARRAY, MISSING, order_key
 from lume_services.services.results.projection import Fields, compile_fields
 from lume_services.services.results.query import Document, compile_query, split_path
@@ -29,6 +30,8 @@ Sort = Sequence[tuple[str, int]]
 
 class Selection:
     """The arguments of ``find``, checked and compiled.
+
+    ``query`` is the query with numpy's scalars made Python's.
 
     Args:
         query: Which documents; all of them when None.
@@ -55,7 +58,10 @@ class Selection:
             )
         if not _is_count(skip):
             raise UnsupportedQueryError(f"skip={skip!r}: give a whole number from 0 on.")
-        self._matches = None if query is None or query == {} else compile_query(query)
+        self.query: Query | None = plain(query)
+        self._matches = (
+            None if self.query is None or self.query == {} else compile_query(self.query)
+        )
         self._project = None if fields is None else compile_fields(fields)
         self._key = _sort_key(sort) if sort else None
         self._skip = skip

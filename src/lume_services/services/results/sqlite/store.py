@@ -122,7 +122,7 @@ class SQLiteResultsDB(ResultsDB):
         whose numbers and text compare.
         """
         selection = Selection(query, fields, sort, limit, skip)
-        condition, parameters = narrow(query)
+        condition, parameters = narrow(selection.query)
         order = ordering(sort)
         documents = self._documents(
             f"collection = ? AND {condition}", [collection, *parameters], order or "sequence"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime
 import importlib
+import os
 import resource
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -552,8 +555,27 @@ def test_links_in_a_circle(foreign):
 @pytest.mark.parametrize("content", [b"", b"not HDF5", b"\x89HDF\r\n\x1a\n" + b"\0" * 100])
 def test_a_file_that_is_not_hdf5(tmp_path, content):
     (tmp_path / "a.h5").write_bytes(content)
-    with pytest.raises(FilesystemError, match=r"a\.h5"):
+    with pytest.raises(SerializationError, match=r"a\.h5.*not HDF5"):
         HDF5File(filename=tmp_path / "a.h5").read(SERVICE)
+
+
+def test_a_file_that_was_cut_short(tmp_path):
+    file = HDF5File(filename=tmp_path / "a.h5")
+    file.write({"x": np.arange(10_000)}, SERVICE)
+    os.truncate(tmp_path / "a.h5", 2_000)
+    with pytest.raises(SerializationError, match=r"a\.h5.*damaged"):
+        file.read(SERVICE)
+
+
+def test_a_file_that_another_program_is_writing(tmp_path):
+    code = f"import h5py; f = h5py.File({str(tmp_path / 'a.h5')!r}, 'w'); print(); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as writer:
+        writer.stdout.readline()
+        with pytest.raises(FilesystemError, match=r"a\.h5"):
+            HDF5File(filename=tmp_path / "a.h5").read(SERVICE)
+        writer.communicate("\n")
 
 
 def test_serializer_alone(tmp_path):

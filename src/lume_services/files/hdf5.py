@@ -59,12 +59,11 @@ class HDF5Serializer:
         """Read back what was written, or the datasets of any other HDF5 file as a dict.
 
         Raises:
-            SerializationError: It cannot be read back here, is damaged, or refers to other files.
-            OSError: It is not an HDF5 file.
+            SerializationError: It is not an HDF5 file, cannot be read back here, is damaged, or
+                refers to other files.
+            OSError: The file cannot be opened.
         """
-        import h5py
-
-        with h5py.File(filename, "r") as h5:
+        with _opened(filename) as h5:
             try:
                 _refuse_what_is_not_data(h5)
                 if "object" in h5.attrs and "_version" in h5.attrs:
@@ -80,6 +79,17 @@ class HDF5Serializer:
                     f"The HDF5 file cannot be read: {type(error).__name__}: {error}."
                 ) from error
         return _read_lume_object(filename, kind)
+
+
+def _opened(filename: str) -> h5py.File:
+    import h5py
+
+    try:
+        return h5py.File(filename, "r")
+    except OSError as error:
+        if error.errno is not None:
+            raise  # the disk, not what is in the file
+        raise SerializationError(f"The file is not HDF5, or is damaged: {error}.") from error
 
 
 def _refuse_what_is_not_data(h5: h5py.File) -> None:

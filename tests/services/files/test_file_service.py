@@ -68,6 +68,50 @@ def test_own_filesystems(tmp_path):
     assert context.file_service().identifiers == ["mine"]
 
 
+TAPE = """
+from lume_services.services.files.filesystems import Filesystem, LocalFilesystem
+
+class TapeFilesystem(LocalFilesystem):
+    @classmethod
+    def from_url(cls, identifier, url):
+        return cls(url.removeprefix("tape://"), identifier=identifier)
+
+class UnfinishedFilesystem(Filesystem):
+    pass
+"""
+
+
+@pytest.fixture
+def tape(tmp_path, monkeypatch):
+    """An installed package with filesystems for URLs tape:// and unfinished://."""
+    name = f"lume_tape_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(TAPE)
+    metadata = tmp_path / f"{name}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        f"[lume_services.filesystems]\ntape = {name}:TapeFilesystem\n"
+        f"unfinished = {name}:UnfinishedFilesystem\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_a_filesystem_of_another_package_is_chosen_by_its_url(tmp_path, tape, monkeypatch):
+    monkeypatch.setenv("LUME_FILESYSTEMS__ARCHIVE__URL", f"tape://{tmp_path}/reel")
+    configure()
+    TextFile(filename="a.txt", filesystem_identifier="archive").write("1")
+    assert (tmp_path / "reel/a.txt").read_text() == "1"
+
+
+def test_a_filesystem_that_is_not_made_from_a_url_says_so(tape, monkeypatch):
+    monkeypatch.setenv("LUME_FILESYSTEMS__ARCHIVE__URL", "unfinished://x")
+    configure()
+    with pytest.raises(
+        ConfigurationError, match=r"UnfinishedFilesystem is not made from a URL.*from_url"
+    ):
+        context.file_service()
+
+
 def test_unconfigured():
     with pytest.raises(EnvironmentNotConfiguredError, match=r"file service.*configure\(\)"):
         TextFile(filename="a.txt").write("1")

@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from lume_services.errors import (
+    ConfigurationError,
     FilesystemError,
     LUMEServicesError,
     MissingFileError,
@@ -53,6 +54,25 @@ class Filesystem(ABC):
 
     identifier: str
     """The name by which file records refer to it."""
+
+    @classmethod
+    def from_url(cls, identifier: str, url: str) -> Self:
+        """Make the filesystem of ``LUME_FILESYSTEMS__<identifier>__URL``.
+
+        Override it for a filesystem that is selected by the scheme of its URL, through an entry
+        point of group ``lume_services.filesystems``.
+
+        Args:
+            identifier: The name by which file records are to refer to it.
+            url: Where it is, ``scheme://…``.
+
+        Raises:
+            ConfigurationError: This filesystem is not made from a URL, or not from this one.
+        """
+        raise ConfigurationError(
+            f"{cls.__name__} is not made from a URL: pass an instance to "
+            "configure(filesystems=[…]), or give it a from_url of its own."
+        )
 
     @abstractmethod
     def reading(self, path: str) -> AbstractContextManager[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Self
 
 from lume_services.errors import (
     ConfigurationError,
@@ -40,7 +41,7 @@ class LocalFilesystem(Filesystem):
         self.identifier = identifier
 
     @classmethod
-    def from_url(cls, identifier: str, url: str) -> LocalFilesystem:
+    def from_url(cls, identifier: str, url: str) -> Self:
         """Make the filesystem of ``LUME_FILESYSTEMS__<identifier>__URL=file:///folder``.
 
         Raises:

@@ -166,3 +166,10 @@ def test_a_large_array_is_stored_and_loaded_in_bounded_memory(tmp_path: Any) -> 
         assert 95e6 <= peak < 2.5 * 100e6, f"to {what} 100 MB took {peak / 1e6:.0f} MB"
     blobs = [path for path in tmp_path.rglob("*") if path.is_file() and "blobs" in str(path)]
     assert len([path for path in blobs if path.stat().st_size == 100_000_000]) == 1
+
+
+def test_a_result_is_printed_on_a_few_lines() -> None:
+    result = Result(inputs={"x": 1.5}, outputs={"image": np.zeros((500, 500)), "tune": 0.31})
+    assert len(repr(result)) < 250
+    assert "ndarray float64 (500, 500)" in repr(result)
+    assert "0.31" in str(result)

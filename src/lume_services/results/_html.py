@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from lume_services.results._lazy import LazyDict
-from lume_services.results._summary import summary
+from lume_services.results._lazy import summaries
 
 if TYPE_CHECKING:
     from lume_services.results.generic import Result
@@ -37,10 +36,8 @@ def _status(result: Result) -> str:
 
 
 def _rows(part: str, values: Mapping[str, Any]) -> list[str]:
-    waiting = values._waiting if isinstance(values, LazyDict) else {}
     rows = []
-    for name in list(values)[:_MOST_ROWS]:
-        text = summary(waiting[name] if name in waiting else values[name])
+    for name, text in summaries(values, _MOST_ROWS):
         rows.append(_row(part, escape(name), escape(text)))
         part = ""
     if len(values) > _MOST_ROWS:

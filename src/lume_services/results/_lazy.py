@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any
 
@@ -10,7 +10,7 @@ from lume_services.errors import LUMEServicesError, SerializationError
 from lume_services.results._summary import summary
 from lume_services.serialization import GetBlob, decode, decode_name
 
-__all__ = ["LazyDict", "stored_values"]
+__all__ = ["LazyDict", "stored_values", "summaries"]
 
 
 def stored_values(document: Any, get_blob: GetBlob | None) -> dict[str, Any]:
@@ -118,3 +118,13 @@ class LazyDict(dict[str, Any]):
     __or__ = _complete(dict.__or__)
     __ror__ = _complete(dict.__ror__)
     __ior__ = _complete(dict.__ior__)
+
+
+def summaries(values: Mapping[str, Any], most: int) -> Iterator[tuple[str, str]]:
+    """The first names with a line about each value; those that are not loaded yet stay so."""
+    waiting = values._waiting if isinstance(values, LazyDict) else {}
+    for name in list(values)[:most]:
+        if name in waiting:
+            yield name, f"{summary(waiting[name])}, not loaded"
+        else:
+            yield name, summary(values[name])

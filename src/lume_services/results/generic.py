@@ -17,7 +17,7 @@ from lume_services.errors import (
 )
 from lume_services.results._classes import class_named, stored_class, type_string
 from lume_services.results._fields import ErrorRecord, Milliseconds, Values, now
-from lume_services.results._lazy import stored_values
+from lume_services.results._lazy import stored_values, summaries
 from lume_services.results.provenance import Provenance
 from lume_services.serialization import (
     GetBlob,
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from lume_services.services.results import ResultsDBService
 
 __all__ = ["Result", "get_result_from_string"]
+
+# So many names of inputs and of outputs are in the representation of a result.
+_SHOWN = 20
 
 
 class Result(BaseModel):
@@ -278,8 +281,8 @@ class Result(BaseModel):
         yield "id", self.id
         yield "project_name", self.project_name
         yield "status", self.status
-        yield "inputs", self.inputs
-        yield "outputs", self.outputs
+        yield "inputs", dict(summaries(self.inputs, _SHOWN))
+        yield "outputs", dict(summaries(self.outputs, _SHOWN))
 
     def _repr_html_(self) -> str:
         from lume_services.results._html import to_html

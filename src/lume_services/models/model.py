@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -29,7 +28,6 @@ from lume_services.models.evaluation import Evaluator, entry_point_of, source_ha
 from lume_services.models.points import points_of
 from lume_services.models.sweep import run_sweep
 from lume_services.results import Result, frame
-from lume_services.variables import describe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -399,28 +397,9 @@ class Model:
         return f"Model(model_id={self.model_id}, description={self.description!r})"
 
     def _repr_html_(self) -> str:
-        identity = " · ".join(
-            html.escape(text)
-            for text in (self.author, self.laboratory, self.facility, self.beampath)
-            if text
-        )
-        head = f"<b>{html.escape(self.description)}</b> {identity} (model {self.model_id})"
-        try:
-            deployment = self.deployment
-        except DeploymentNotFoundError:
-            return f"<div>{head}: nothing registered yet</div>"
-        live = ", live" if deployment.is_live else ""
-        rows = "".join(
-            "<tr>"
-            + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in describe(name, variable))
-            + "</tr>"
-            for name, variable in self.variables.items()
-        )
-        return (
-            f"<div>{head}<br>version {html.escape(deployment.version)}{live}<table><thead><tr>"
-            "<th>Variable</th><th></th><th>Default</th><th>Range</th><th>Unit</th><th>Meaning</th>"
-            f"</tr></thead><tbody>{rows}</tbody></table></div>"
-        )
+        from lume_services.models._html import to_html
+
+        return to_html(self)
 
     @property
     def _registry(self) -> ModelDBService:

@@ -9,7 +9,6 @@ BeamPhysics) and lume-base objects are written by their own libraries.
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -174,20 +173,19 @@ def _read_lume_object(filename: str, kind: type) -> Any:
 
 
 def _lume_class(name: str) -> type:
-    """The class of that name, only if it is derived from ``lume.base.Base``.
+    """The class of that name, only if it is derived from ``lume.base.Base`` and known here.
 
-    lume-base's own serializer would call whatever the file names.
+    lume-base's own serializer would import and call whatever the file names.
     """
     from lume.base import Base
 
     module, _, attribute = name.rpartition(".")
-    try:
-        kind = getattr(import_module(module), attribute)
-    except Exception as error:
+    kind = getattr(sys.modules.get(module), attribute, None)
+    if kind is None:
         raise SerializationError(
-            f"The file holds a {name}, which cannot be imported here: "
-            f"{type(error).__name__}: {error}. Install the package that it comes from."
-        ) from error
+            f"The file holds a {name}, which is not known here: import {module or 'its module'} "
+            "first. A file does not make this process import anything."
+        )
     if not (isinstance(kind, type) and issubclass(kind, Base)):
         raise SerializationError(f"{name} is not a class derived from lume.base.Base.")
     return kind

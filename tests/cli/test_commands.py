@@ -198,6 +198,14 @@ def test_results_of_a_project_and_of_all(run: Run, scanned: Model) -> None:
     assert run("results", "list", "quadrupole", "--project", "studies").code == 2
 
 
+def test_documents_that_are_no_results_of_ours_are_listed_too(run: Run) -> None:
+    configure()
+    context.results_db_service().insert_one("notes", {"inputs": {"x": 1}})
+    Result(inputs={"x": 2}).insert()
+    rows = run("results", "list", "--json").json
+    assert [row["inputs.x"] for row in rows] == [2, 1]
+
+
 def test_a_table_says_what_is_the_same_in_all_rows(run: Run, scanned: Model) -> None:
     done = run("results", "list", "quadrupole")
     assert "QUAD:K1" in done.out

@@ -212,6 +212,7 @@ def _frame(
 def _of_project(project: str | None, query: str | None, limit: int | None) -> pd.DataFrame:
     from lume_services.config import configure, context
     from lume_services.results import frame
+    from lume_services.services.results.selection import Selection
 
     parsed = _parsed(query)
     configure()
@@ -221,8 +222,8 @@ def _of_project(project: str | None, query: str | None, limit: int | None) -> pd
         for collection in (service.collections() if project is None else [project])
         for document in service.find(collection, parsed, sort=_NEWEST_FIRST, limit=limit)
     ]
-    found.sort(key=lambda document: document["date_modified"], reverse=True)
-    return frame(found[:limit])
+    newest = Selection(None, None, _NEWEST_FIRST, limit, 0).apply(iter(found))
+    return frame(list(newest))
 
 
 def _units(model: str) -> dict[str, str]:

@@ -262,7 +262,7 @@ class InlineRun(ABC):
                 answer = hook(self.target, record, state)
                 if inspect.iscoroutine(answer):
                     run_coroutine(answer)
-            except Exception:
+            except Exception:  # a hook that fails does not change how the run ended
                 get_run_logger().exception("Its hook %r failed", hook)
 
     def _raise_if_stopped(self) -> None:

@@ -195,7 +195,7 @@ def _evaluation(
     if callable(evaluate := getattr(model, "evaluate", None)):
         return evaluate  # type: ignore[no-any-return]  # what it returns is checked on each call
     if callable(model):
-        return model  # type: ignore[no-any-return]
+        return model  # type: ignore[no-any-return]  # likewise
     raise ModelLoadError(
         f"{type(model).__name__} is not a model: it is no LUMEModel, has no evaluate(dict) "
         "and cannot be called"
@@ -212,7 +212,7 @@ def _run_lume_model(model: Any, inputs: dict[str, Any], outputs: list[str]) -> M
     # A StagedModel leaves the stages after a changed one stale until it is run from the start.
     if run_start_to_end := getattr(model, "run_start_to_end", None):
         run_start_to_end()
-    return model.get(outputs)  # type: ignore[no-any-return]
+    return model.get(outputs)  # type: ignore[no-any-return]  # lume-base is untyped here
 
 
 def _defaults(model: Any, variables: Mapping[str, Any]) -> dict[str, Any]:

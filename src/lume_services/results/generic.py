@@ -155,13 +155,13 @@ class Result(BaseModel):
                 document[name] = value.to_document(put_blob)
             else:
                 document[name] = encode(value, put_blob, path=name)
+        inputs_hash = canonical_hash(document["inputs"])
         unique = {name: document[name] for name in self.unique_on}
+        if "inputs" in unique:  # by their hash: inputs may be large, and are hashed already
+            unique["inputs"] = inputs_hash
         if self.status == "failed":
             unique["flow_run_id"] = self.flow_run_id
-        self._hashes = {
-            "inputs_hash": canonical_hash(document["inputs"]),
-            "unique_hash": canonical_hash(unique),
-        }
+        self._hashes = {"inputs_hash": inputs_hash, "unique_hash": canonical_hash(unique)}
         return {**document, **self._hashes, "result_type_string": self.result_type_string}
 
     def insert(self, service: ResultsDBService | None = None) -> str:

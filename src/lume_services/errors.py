@@ -19,13 +19,17 @@
     ├── AmbiguousError                     (LookupError) several match where one was asked for
     ├── ModelDBError                       the model registry refused or failed
     │   ├── ConstraintError                    a row contradicts what is stored
+    │   ├── ModelDBUnavailableError            (ConnectionError) away for now: try again later
     │   └── SchemaError                        its tables are not those of this version
     ├── ResultsDBError                     the results database refused or failed
+    │   ├── ResultsDBUnavailableError          (ConnectionError) away for now: try again later
     │   ├── DuplicateResultError               the id is taken by another document
     │   ├── UnsupportedQueryError              (ValueError) an operator that is not understood
     │   └── CorruptBlobError                   the bytes do not match their digest
     ├── SerializationError                 (ValueError) a value cannot be stored or read back
+    │   └── LegacyDocumentError                it is a document of LUME-services 0.x: migrate it
     ├── FilesystemError                    a file could not be read or written
+    │   ├── FilesystemUnavailableError         (ConnectionError) away for now: try again later
     │   ├── MissingFileError                   (FileNotFoundError) there is no such file
     │   └── PathOutsideFilesystemError         (ValueError) the path leaves its filesystem
     ├── InvalidInputError                  (ValueError) a value that a model or flow does not take
@@ -54,6 +58,7 @@ __all__ = [
     "EnvironmentNotConfiguredError",
     "FilesystemError",
     "FilesystemNotFoundError",
+    "FilesystemUnavailableError",
     "FlowError",
     "FlowNotFoundError",
     "FlowOfFlowsError",
@@ -61,9 +66,11 @@ __all__ = [
     "InvalidInputError",
     "LUMEServicesError",
     "LUMEServicesWarning",
+    "LegacyDocumentError",
     "MissingDependencyError",
     "MissingFileError",
     "ModelDBError",
+    "ModelDBUnavailableError",
     "ModelFailedError",
     "ModelLoadError",
     "ModelNotFoundError",
@@ -72,6 +79,7 @@ __all__ = [
     "ProjectNotFoundError",
     "ResultNotFoundError",
     "ResultsDBError",
+    "ResultsDBUnavailableError",
     "RunCancelledError",
     "RunError",
     "RunTimeoutError",
@@ -161,12 +169,20 @@ class ConstraintError(ModelDBError):
     """A row that was to be stored contradicts the rows that are there."""
 
 
+class ModelDBUnavailableError(ModelDBError, ConnectionError):
+    """The registry cannot be reached, or was lost: the same call may succeed later."""
+
+
 class SchemaError(ModelDBError):
     """The registry's tables are not those of this version; the message says what to run."""
 
 
 class ResultsDBError(LUMEServicesError):
     """The results database refused a request or could not be reached."""
+
+
+class ResultsDBUnavailableError(ResultsDBError, ConnectionError):
+    """The results database cannot be reached, or was lost: the same call may succeed later."""
 
 
 class DuplicateResultError(ResultsDBError):
@@ -185,8 +201,16 @@ class SerializationError(LUMEServicesError, ValueError):
     """A value cannot be stored, or a stored document cannot be read back."""
 
 
+class LegacyDocumentError(SerializationError):
+    """The document is one of LUME-services 0.x; the message says how to bring it to this version."""
+
+
 class FilesystemError(LUMEServicesError):
     """A file could not be read or written."""
+
+
+class FilesystemUnavailableError(FilesystemError, ConnectionError):
+    """The filesystem cannot be reached, or was lost: the same call may succeed later."""
 
 
 class MissingFileError(FilesystemError, FileNotFoundError):

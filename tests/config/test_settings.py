@@ -378,5 +378,6 @@ def test_every_field_has_a_variable_with_a_meaning() -> None:
     assert {variable.name for variable in variables if variable.secret} == {
         "LUME_MODEL_DB__PASSWORD",
         "LUME_RESULTS_DB__PASSWORD",
+        "LUME_FILESYSTEMS__<identifier>__OPTIONS__<variable>",
         "LUME_JOB__<variable>",
     }

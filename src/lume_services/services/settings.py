@@ -14,6 +14,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     SecretStr,
     model_validator,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "PublicText",
     "ServerConfig",
     "ServiceConfig",
+    "TLSConfig",
 ]
 
 NOT_TO_BE_SHOWN = "not_to_be_shown"
@@ -110,6 +112,24 @@ class ServiceConfig(BaseModel):
         if isinstance(values, Mapping):
             return {name: value for name, value in values.items() if value != ""}
         return values
+
+
+class TLSConfig(ServiceConfig):
+    """Encrypted connections to a server; setting any part of it asks for them.
+
+    The server's certificate and host name are checked, always.
+    """
+
+    enabled: bool = Field(True, description="Whether connections are encrypted.")
+    ca_file: ExpandedPath | None = Field(
+        None, description="Certificates to trust (PEM); those of the system when not given."
+    )
+    certificate_file: ExpandedPath | None = Field(
+        None, description="Certificate to identify as (PEM), where the server asks for one."
+    )
+    key_file: ExpandedPath | None = Field(
+        None, description="Its private key (PEM); in the file of the certificate when not given."
+    )
 
 
 class ServerConfig(ServiceConfig):

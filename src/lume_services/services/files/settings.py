@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from lume_services.services.settings import ExpandedPath, PublicText, ServiceConfig
 
@@ -29,6 +29,10 @@ class FilesystemConfig(ServiceConfig):
 
     url: PublicText = Field(
         description="Where it is, as fsspec writes it: `file:///data`, `s3://…`."
+    )
+    options: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description="Option of fsspec's filesystem, credentials among them; never shown.",
     )
 
     @property

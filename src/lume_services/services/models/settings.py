@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from lume_services.services.settings import HostName, ServerConfig, ServiceConfig
+from lume_services.services.settings import HostName, ServerConfig, ServiceConfig, TLSConfig
 
 __all__ = ["ConnectionConfig", "ModelDBConfig"]
 
@@ -16,6 +16,14 @@ class ConnectionConfig(ServiceConfig):
 
     pool_size: int = Field(1, ge=1, description="Connections kept open.")
     pool_pre_ping: bool = Field(True, description="Test a pooled connection before it is used.")
+    timeout_s: float = Field(
+        4, gt=0, description="Seconds to wait for the server to accept a connection."
+    )
+    retry_s: float = Field(
+        30,
+        ge=0,
+        description="Seconds in which to try again, once it was reached, when it is lost.",
+    )
 
 
 class ModelDBConfig(ServerConfig):
@@ -37,6 +45,7 @@ class ModelDBConfig(ServerConfig):
         "a password in it is kept as PASSWORD.",
     )
     connection: ConnectionConfig = Field(default_factory=ConnectionConfig)
+    tls: TLSConfig | None = Field(None, description="Encrypted connections.")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

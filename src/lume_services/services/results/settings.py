@@ -6,9 +6,29 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from lume_services.services.settings import HostName, PublicText, ServerConfig
+from lume_services.services.settings import (
+    ExpandedPath,
+    HostName,
+    PublicText,
+    ServerConfig,
+    ServiceConfig,
+    TLSConfig,
+)
 
-__all__ = ["ResultsDBConfig"]
+__all__ = ["ResultsConnectionConfig", "ResultsDBConfig"]
+
+
+class ResultsConnectionConfig(ServiceConfig):
+    """How long to wait for the server of the results database."""
+
+    timeout_s: float = Field(
+        4, gt=0, description="Seconds to wait for the server to accept a connection."
+    )
+    retry_s: float = Field(
+        30,
+        ge=0,
+        description="Seconds in which to try again, once it was reached, when it is lost.",
+    )
 
 
 class ResultsDBConfig(ServerConfig):
@@ -26,6 +46,13 @@ class ResultsDBConfig(ServerConfig):
         description="`sqlite:///path` or `mongodb://…`, in place of HOST and the others; "
         "a password in it is kept as PASSWORD.",
     )
+    blobs: ExpandedPath | None = Field(
+        None,
+        description="Folder for values over 1 MiB, on a filesystem that all users of this "
+        "database share; beside the documents when not given.",
+    )
+    connection: ResultsConnectionConfig = Field(default_factory=ResultsConnectionConfig)
+    tls: TLSConfig | None = Field(None, description="Encrypted connections.")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

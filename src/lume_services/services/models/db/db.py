@@ -140,7 +140,7 @@ class ModelDB:
         return self._url.get_backend_name() == "sqlite"
 
     def _new_engine(self, *, migrating: bool = False) -> Engine:
-        options = self.config.connection.model_dump()
+        options = self.config.connection.model_dump(include={"pool_size", "pool_pre_ping"})
         if self._is_sqlite:
             _sqlite.make_folder(self._url)
             options["connect_args"] = {"timeout": BUSY_TIMEOUT_S}

@@ -202,7 +202,7 @@ class SerializationError(LUMEServicesError, ValueError):
 
 
 class LegacyDocumentError(SerializationError):
-    """The document is one of LUME-services 0.x; the message says how to bring it to this version."""
+    """A document of LUME-services 0.x; the message says how to bring it to this version."""
 
 
 class FilesystemError(LUMEServicesError):

@@ -25,7 +25,8 @@ class ResultsDB(ABC):
     A store of your own subclasses this and writes five methods: ``insert_many``, ``scan``,
     ``delete``, ``put_blob`` and ``get_blob``. Everything else works over these; override what your
     database does faster, with the same answers. ``lume_services.testing.ResultsDBConformance``
-    holds a test of every promise made here: subclass it, supply a ``results_db`` fixture.
+    holds a test of every promise made here: subclass it, supply a ``results_db`` fixture. Worth
+    overriding in any case is ``address``, which tells one place that your store is at from another.
 
     **Documents** are dicts of names to values. A value is None, a bool, an int of 64 bits, a float
     (NaN and infinities included), a str, bytes, a datetime (aware, UTC, whole milliseconds), or a
@@ -47,7 +48,8 @@ class ResultsDB(ABC):
 
     **Safety.** A document or blob is durable, and visible to every process, when the call that
     stores it returns. Methods may be called from several threads at once. A failure of the database
-    is a ``ResultsDBError`` that says what to do.
+    is a ``ResultsDBError`` that says what to do, and a ``ResultsDBUnavailableError`` exactly when
+    the same call may succeed later; results that are to be stored then wait in the outbox.
     """
 
     @classmethod
@@ -140,6 +142,15 @@ class ResultsDB(ABC):
         """
 
     # --- What follows from it -------------------------------------------------------------------
+
+    @property
+    def address(self) -> str:
+        """Where the store is, without secrets: the same for every process that uses it.
+
+        A URL such as ``mongodb://host:port/database``. Results that wait for this store are kept
+        under it, and messages name it. The name of the class when not overridden.
+        """
+        return type(self).__name__
 
     def insert_one(self, collection: str, document: Document) -> str:
         """Store one document as ``insert_many`` does; its id."""

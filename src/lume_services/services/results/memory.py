@@ -31,6 +31,11 @@ class MemoryResultsDB(ResultsDB):
         self._blobs: dict[str, bytes] = {}
         self._lock = Lock()
 
+    @property
+    def address(self) -> str:
+        """``memory://``: no other process sees it."""
+        return "memory://"
+
     def insert_many(self, collection: str, documents: Iterable[Document]) -> list[str]:
         """Store documents; storing the same result again changes nothing."""
         copies = [_copy(document) for document in documents]

@@ -92,6 +92,11 @@ class SQLiteResultsDB(ResultsDB):
             )
         return cls(path, setting=variable)
 
+    @property
+    def address(self) -> str:
+        """``sqlite:////absolute/path``."""
+        return f"sqlite:///{self.path}"
+
     # --- Documents -------------------------------------------------------------------------------
 
     def insert_many(self, collection: str, documents: Iterable[Document]) -> list[str]:

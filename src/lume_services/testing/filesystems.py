@@ -173,6 +173,35 @@ class FilesystemConformance:
         assert not filesystem.file_exists("a.txt")
         assert filesystem.list_dir() == []
 
+    def test_deletes_a_file(self, filesystem: Filesystem) -> None:
+        filesystem.create_dir("sub")
+        for path in ("sub/a.txt", "sub/b.txt"):
+            filesystem.write(path, b"1", _BYTES)
+            filesystem.delete(path)
+            assert not filesystem.file_exists(path)
+        assert filesystem.list_dir("sub") == []
+        assert filesystem.list_dir() == ["sub/"]
+        with pytest.raises(MissingFileError, match=r"sub/a\.txt"):
+            filesystem.read("sub/a.txt", _BYTES)
+
+    def test_deletes_only_what_it_was_told_to(self, filesystem: Filesystem) -> None:
+        for path in ("a", "a.txt", "a2/b.txt"):
+            filesystem.write(path, b"1", _BYTES)
+        filesystem.delete("a")
+        assert filesystem.list_dir() == ["a.txt", "a2/"]
+
+    def test_deletes_neither_folders_nor_what_is_not_there(self, filesystem: Filesystem) -> None:
+        filesystem.write("sub/a.txt", b"1", _BYTES)
+        with pytest.raises(MissingFileError, match=r"'b\.txt' on filesystem"):
+            filesystem.delete("b.txt")
+        with pytest.raises(MissingFileError):
+            filesystem.delete("other/b.txt")
+        for path in ("sub", ""):
+            with pytest.raises(FilesystemError) as raised:
+                filesystem.delete(path)
+            assert not isinstance(raised.value, MissingFileError)
+        assert filesystem.file_exists("sub/a.txt")
+
     def test_an_unfinished_file_is_not_seen(self, filesystem: Filesystem) -> None:
         filesystem.write("a.txt", b"old", _BYTES)
         with filesystem.writing("a.txt") as path:
@@ -245,6 +274,7 @@ class ConfinedFilesystemConformance(FilesystemConformance):
         for use in (
             lambda: filesystem.read(path, _BYTES),
             lambda: filesystem.write(path, b"1", _BYTES),
+            lambda: filesystem.delete(path),
             lambda: filesystem.file_exists(path),
             lambda: filesystem.dir_exists(path),
             lambda: filesystem.create_dir(path),

@@ -123,6 +123,13 @@ def test_a_symbolic_link_is_written_through(tmp_path):
     assert (tmp_path / "data/a.txt").read_text() == "new"
 
 
+def test_deleting_a_link_leaves_what_it_leads_to(tmp_path):
+    (tmp_path / "a.txt").write_text("1")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "a.txt")
+    LocalFilesystem().delete(str(tmp_path / "link.txt"))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
 def test_a_device_is_not_replaced(tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
@@ -295,6 +302,8 @@ def test_file_or_create(tmp_path):
         mount.write(path, path, TEXT)
         assert file.read_text() == path
     assert mount.list_dir() == ["settings.yml"]
+    with pytest.raises(FilesystemError, match="the mount itself"):
+        mount.delete("settings.yml")
     before = file.stat().st_mtime_ns
     MountedFilesystem(mount_path=file, mount_alias="/config/lume.yml", mount_type="FileOrCreate")
     assert file.stat().st_mtime_ns == before, "a file that is there is left alone"

@@ -63,6 +63,10 @@ class FileService:
         """Write an object to a file, atomically. See ``Filesystem.write``."""
         self.filesystem(filesystem_identifier).write(path, obj, serializer, create_dir=create_dir)
 
+    def delete(self, filesystem_identifier: str, path: str) -> None:
+        """Delete a file, durably. See ``Filesystem.delete``."""
+        self.filesystem(filesystem_identifier).delete(path)
+
     def file_exists(self, filesystem_identifier: str, path: str) -> bool:
         """Whether there is a file at this path. See ``Filesystem.file_exists``."""
         return self.filesystem(filesystem_identifier).file_exists(path)

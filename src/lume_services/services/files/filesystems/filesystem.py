@@ -35,7 +35,7 @@ class Serializer(Protocol):
 class Filesystem(ABC):
     """A place for files, known by its identifier.
 
-    An implementation supplies six methods; ``lume_services.testing.filesystems`` holds the tests
+    An implementation supplies seven methods; ``lume_services.testing.filesystems`` holds the tests
     that it has to pass. What it promises:
 
     - **Paths** are ``/``-separated strings. A relative one starts at the filesystem's own root
@@ -109,6 +109,19 @@ class Filesystem(ABC):
         Raises:
             MissingFileError: The folder does not exist and ``create_dir`` is false.
             FilesystemError: The file cannot be written.
+            PathOutsideFilesystemError: The path leads out of the filesystem.
+        """
+
+    @abstractmethod
+    def delete(self, path: str) -> None:
+        """Delete a file, durably.
+
+        The folder it was in stays when ``create_dir`` made it; one that came into being with a
+        file may be gone with the last one.
+
+        Raises:
+            MissingFileError: There is no such file.
+            FilesystemError: It cannot be deleted, or is a folder.
             PathOutsideFilesystemError: The path leads out of the filesystem.
         """
 

@@ -13,7 +13,7 @@ from lume_services.errors import (
     MissingFileError,
     PathOutsideFilesystemError,
 )
-from lume_services.services._atomic import TEMPORARY_PREFIX, make_folder, replacing
+from lume_services.services._atomic import TEMPORARY_PREFIX, make_folder, replacing, sync_folder
 from lume_services.services.files.filesystems.filesystem import Filesystem
 
 __all__ = ["LocalFilesystem"]
@@ -110,6 +110,18 @@ class LocalFilesystem(Filesystem):
                 f"Cannot write {path!r} on filesystem {self.identifier!r}: the folder {folder} "
                 "does not exist. create_dir=True makes it."
             )
+
+    def delete(self, path: str) -> None:
+        """See ``Filesystem.delete``; a symbolic link is deleted, not the file it leads to."""
+        with self._reporting("delete", path):
+            if self.resolve(path).is_dir():
+                raise FilesystemError(
+                    f"Cannot delete {path!r} on filesystem {self.identifier!r}: it is a folder."
+                )
+            name = Path(path).expanduser()
+            folder = self._locate(name.parent)
+            (folder / name.name).unlink()
+            sync_folder(folder)
 
     def file_exists(self, path: str) -> bool:
         """See ``Filesystem.file_exists``."""

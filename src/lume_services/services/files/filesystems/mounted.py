@@ -6,7 +6,11 @@ import os
 from pathlib import Path
 from typing import get_args
 
-from lume_services.errors import ConfigurationError, PathOutsideFilesystemError
+from lume_services.errors import (
+    ConfigurationError,
+    FilesystemError,
+    PathOutsideFilesystemError,
+)
 from lume_services.services.files.filesystems.local import LocalFilesystem
 from lume_services.services.files.settings import MountedFilesystemConfig, MountType
 
@@ -136,6 +140,14 @@ class MountedFilesystem(LocalFilesystem):
                 f"{mount_type!r} needs the {kind} {self.mount_path} on the host, or "
                 f"{self.mount_alias} inside a job. Make it, or use a mount type ending in OrCreate."
             )
+
+    def delete(self, path: str) -> None:
+        """See ``Filesystem.delete``; the file of a mount of one file is there to stay."""
+        if self._one_file:
+            raise FilesystemError(
+                f"Cannot delete {path!r} on filesystem {self.identifier!r}: it is the mount itself."
+            )
+        super().delete(path)
 
     def list_dir(self, path: str = "") -> list[str]:
         """See ``Filesystem.list_dir``; a mount of one file lists that file."""

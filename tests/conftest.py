@@ -8,10 +8,12 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from lume_services.context import context
+from tests.servers import S3, SFTP, MariaDB, MongoDB, PostgreSQL, Server
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +54,78 @@ def prefect_log_follows_stderr() -> None:
 def python() -> str:
     """The interpreter to start other processes with."""
     return sys.executable
+
+
+# Servers: one of a kind for each process of pytest that asks for it, and a fresh database for
+# each test. Tests that kill a server start their own.
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
+    """A MariaDB server."""
+    with MariaDB(tmp_path_factory.mktemp("mariadb")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+    """A PostgreSQL server."""
+    with PostgreSQL(tmp_path_factory.mktemp("postgresql")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoDB]:
+    """A MongoDB server."""
+    with MongoDB(tmp_path_factory.mktemp("mongodb")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SFTP]:
+    """An SFTP server."""
+    with SFTP(tmp_path_factory.mktemp("sftp")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """An S3 server."""
+    with S3(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+def _fresh(server: Server) -> Iterator[str]:
+    name = f"lume-{uuid4().hex}"
+    yield server.url(name)
+    server.drop(name)
+
+
+@pytest.fixture
+def mariadb_url(mariadb: MariaDB) -> Iterator[str]:
+    """URL of an empty database of MariaDB."""
+    yield from _fresh(mariadb)
+
+
+@pytest.fixture
+def postgresql_url(postgresql: PostgreSQL) -> Iterator[str]:
+    """URL of an empty database of PostgreSQL."""
+    yield from _fresh(postgresql)
+
+
+@pytest.fixture
+def mongodb_url(mongodb: MongoDB) -> Iterator[str]:
+    """URL of an empty database of MongoDB."""
+    yield from _fresh(mongodb)
+
+
+@pytest.fixture
+def sftp_url(sftp: SFTP) -> Iterator[str]:
+    """URL of an empty folder of the SFTP server."""
+    yield from _fresh(sftp)
+
+
+@pytest.fixture
+def s3_url(s3: S3) -> Iterator[str]:
+    """URL of an empty bucket."""
+    yield from _fresh(s3)

@@ -1,0 +1,153 @@
+"""Servers of files: SFTP by OpenSSH, S3 by moto."""
+
+from __future__ import annotations
+
+import getpass
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.servers._server import Server
+
+
+class SFTP(Server):
+    """OpenSSH, for the current user, with a host key and a client's key of its own."""
+
+    program = "sshd"
+    install = "apt-get install openssh-server openssh-client"
+    user = getpass.getuser()
+
+    @property
+    def key(self) -> Path:
+        """The private key to log in with."""
+        return self.folder / "client_key"
+
+    @property
+    def known_hosts(self) -> Path:
+        """The file that says which host key is right."""
+        return self.folder / "known_hosts"
+
+    @property
+    def files(self) -> Path:
+        """The folder that it serves, as it is on this machine."""
+        return self.folder / "files"
+
+    def prepare(self) -> None:
+        """Make the keys and the configuration."""
+        self.executable()
+        self.files.mkdir()
+        for key in (self.key, self.folder / "host_key"):
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True
+            )
+        host_key = (self.folder / "host_key.pub").read_text()
+        self.known_hosts.write_text(f"[{self.host}]:{self.port} {host_key}")
+        settings = {
+            "Port": self.port,
+            "ListenAddress": self.host,
+            "HostKey": self.folder / "host_key",
+            "PidFile": "none",
+            "AuthorizedKeysFile": f"{self.key}.pub",
+            "PasswordAuthentication": "no",
+            "KbdInteractiveAuthentication": "no",
+            "PermitRootLogin": "prohibit-password",
+            "StrictModes": "no",
+            "UsePAM": "no",
+            "MaxStartups": "100",
+            "Subsystem": "sftp internal-sftp",
+        }
+        lines = (f"{name} {value}\n" for name, value in settings.items())
+        (self.folder / "sshd_config").write_text("".join(lines))
+
+    def command(self) -> list[str]:
+        """What to run."""
+        if getpass.getuser() == "root":
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd insists
+        return [self.executable(), "-D", "-e", "-f", f"{self.folder}/sshd_config", *self.arguments]
+
+    def ask(self) -> None:
+        """Nothing: it serves as soon as its port is open."""
+
+    def url(self, name: str) -> str:
+        """A new, empty folder; user and keys are in ``options``."""
+        self.drop(name)
+        (self.files / name).mkdir()
+        return f"sftp://{self.host}:{self.port}{self.files / name}"
+
+    def drop(self, name: str) -> None:
+        """Remove a folder."""
+        shutil.rmtree(self.files / name, ignore_errors=True)
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Who logs in, and how."""
+        return {
+            "username": self.user,
+            "client_keys": str(self.key),
+            "known_hosts": str(self.known_hosts),
+        }
+
+    def kill(self) -> None:
+        """Kill it, and the processes of its connections."""
+        processes = []
+        if self.process is not None:
+            found = subprocess.run(
+                ["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=False
+            )
+            processes = found.stdout.split()
+        super().kill()
+        subprocess.run(["kill", "-9", *processes], capture_output=True, check=False)
+
+
+class S3(Server):
+    """moto's S3, in memory: what is stored is gone when it ends."""
+
+    program = "moto_server"
+    install = "pip install 'moto[s3,server]'"
+    user = "lume-access-key"
+
+    def command(self) -> list[str]:
+        """What to run."""
+        return [self.executable(), "-H", self.host, "-p", str(self.port), *self.arguments]
+
+    def ask(self) -> None:
+        """List the buckets."""
+        self.client().list_buckets()
+
+    def url(self, name: str) -> str:
+        """A new, empty bucket."""
+        self.drop(name)
+        self.client().create_bucket(Bucket=name)
+        return f"s3://{name}"
+
+    def drop(self, name: str) -> None:
+        """Remove a bucket."""
+        client = self.client()
+        if name not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+            return
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
+            for entry in page.get("Contents", []):
+                client.delete_object(Bucket=name, Key=entry["Key"])
+        client.delete_bucket(Bucket=name)
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Where it is, and the keys."""
+        return {
+            "endpoint_url": f"http://{self.host}:{self.port}",
+            "key": self.user,
+            "secret": self.password,
+        }
+
+    def client(self) -> Any:
+        """A boto3 client, to look at what is stored with nothing of ours in between."""
+        import boto3
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self.options["endpoint_url"],
+            aws_access_key_id=self.user,
+            aws_secret_access_key=self.password,
+            region_name="us-east-1",
+        )

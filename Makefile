@@ -1,7 +1,7 @@
 # Everything here needs python3, make and git only; what else a target needs goes into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: demo test test-unit lint bench docs clean
+.PHONY: demo test test-unit servers lint bench docs clean
 
 # One stamp a set of packages: re-running a target costs nothing until pyproject.toml changes.
 $(BIN)/python:
@@ -13,7 +13,7 @@ $(BIN)/python:
 	@touch $@
 
 .venv/.dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[demo]' --group lint --group test
+	$(BIN)/python -m pip install --quiet --editable '.[mongodb,mysql,postgresql,s3,sftp,demo]' --group lint --group test
 	@touch $@ .venv/.demo
 
 .venv/.docs: pyproject.toml | $(BIN)/python
@@ -23,7 +23,11 @@ $(BIN)/python:
 demo: .venv/.demo
 	$(BIN)/lume-services demo
 
-test: .venv/.dev
+# As root on Debian the servers that tests need are installed; elsewhere tests that miss one say how.
+servers:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then tests/servers/install.sh; fi
+
+test: .venv/.dev servers
 	$(BIN)/python -m pytest -m "not slow" -n 2
 	$(BIN)/python -m pytest -m slow
 

@@ -14,6 +14,7 @@ import pytest
 
 from lume_services.context import context
 from tests.servers import S3, SFTP, MariaDB, MongoDB, PostgreSQL, Server
+from tests.shown import pytest_runtest_makereport, watched  # noqa: F401 - for every test
 
 
 @pytest.fixture(autouse=True)

@@ -40,7 +40,7 @@ lint: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/.dev
+bench: .venv/.dev servers
 	$(BIN)/python -m benchmarks
 
 docs: .venv/.docs

@@ -42,7 +42,7 @@ class EnvironmentVariable:
     """One variable that LUME-services reads."""
 
     name: str
-    """Its name; ``<identifier>`` and ``<variable>`` stand for a name that the user chooses."""
+    """Its name; what stands in ``<…>`` is a name that the user chooses."""
     type: str
     """What it takes: ``str``, ``int``, ``bool``, ``path``, or the allowed words."""
     default: str
@@ -61,7 +61,9 @@ def variables_of(settings: type[BaseModel], prefix: str = PREFIX) -> list[Enviro
         kind = _without_none(field.annotation)
         if get_origin(kind) is dict:
             kind = get_args(kind)[1]
-            chosen = "identifier" if _is_model(kind) else "variable"
+            # On the top level is LUME_JOB__<variable>; a part of a part has options.
+            texts = "variable" if prefix == PREFIX else "option"
+            chosen = "identifier" if _is_model(kind) else texts
             name += f"{DELIMITER}<{chosen}>"
         if _is_model(kind):
             variables += variables_of(kind, name + DELIMITER)
@@ -216,9 +218,9 @@ def _secret_files() -> dict[str, str]:
 
 
 def _pattern(name: str) -> re.Pattern[str]:
-    # An identifier is one part of the name; a variable of the jobs may be several.
-    name = name.replace("<identifier>", r"(?:(?!__).)+").replace("<variable>", "(?P<variable>.+)")
-    return re.compile(name)
+    # An identifier or option is one part of the name; a variable of the jobs may be several.
+    name = re.sub("<identifier>|<option>", r"(?:(?!__).)+", name)
+    return re.compile(name.replace("<variable>", "(?P<variable>.+)"))
 
 
 def _path(match: re.Match[str]) -> list[str]:

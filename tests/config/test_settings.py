@@ -290,6 +290,64 @@ def test_a_password_inside_a_url_is_kept_apart(url: str, kept: str, password: st
     assert (secret.get_secret_value() if secret else None) == password
 
 
+def test_options_of_a_filesystem_are_its_own() -> None:
+    with with_environment(
+        LUME_FILESYSTEMS__lab__URL="s3://bucket/lab",
+        LUME_FILESYSTEMS__lab__OPTIONS__secret="hunter2",
+        LUME_FILESYSTEMS__LAB__OPTIONS__KEY="abc",
+        LUME_FILESYSTEMS__OTHER__URL="sftp://host/x",
+    ):
+        settings = LUMEServicesSettings()
+    assert settings.job == {}
+    assert settings.filesystems["lab"].options == {
+        "secret": SecretStr("hunter2"),
+        "key": SecretStr("abc"),
+    }
+    assert settings.filesystems["other"].options == {}
+    assert "hunter2" not in repr(settings) + str(settings.to_environment())
+
+
+def test_an_option_of_a_filesystem_has_one_part() -> None:
+    variable = "LUME_FILESYSTEMS__LAB__OPTIONS__CLIENT_KWARGS__REGION_NAME"
+    with (
+        with_environment(LUME_FILESYSTEMS__LAB__URL="s3://b", **{variable: "eu"}),
+        pytest.warns(LUMEServicesWarning, match=f"{variable} is not read"),
+    ):
+        LUMEServicesSettings()
+    with pytest.raises(ConfigurationError, match="one JSON object"):
+        LUMEServicesSettings(filesystems={"lab": {"url": "s3://b", "options": {"a__b": "eu"}}})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sftp://anna@host/data",
+        "sftp://anna@host:2222/data/b@c",
+        "sftp://host:22/data/b@c",
+        "s3://bucket/a@b:c",
+        "file:///data/a@b:c",
+    ],
+)
+def test_the_url_of_a_filesystem_may_name_a_user(url: str) -> None:
+    assert LUMEServicesSettings(filesystems={"lab": {"url": url}}).filesystems["lab"].url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sftp://anna:hunter2@host/data",
+        "sftp://anna:hun/ter2@host/data",
+        "s3://key:hunter2@bucket",
+        "sftp://host/data?password=hunter2",
+    ],
+)
+def test_a_password_in_the_url_of_a_filesystem_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="leave it out") as raised:
+        LUMEServicesSettings(filesystems={"lab": {"url": url}})
+    assert "LUME_FILESYSTEMS__LAB__URL" in str(raised.value)
+    assert "ter2" not in str(raised.value)
+
+
 def test_secrets_show_nowhere_but_where_they_are_asked_for() -> None:
     with with_environment(**COMPOSE):
         settings = LUMEServicesSettings()
@@ -347,7 +405,14 @@ SETTINGS = st.fixed_dictionaries(
         ),
         "filesystems": st.dictionaries(
             st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True),
-            st.fixed_dictionaries({"url": WORD}),
+            st.fixed_dictionaries(
+                {"url": WORD},
+                optional={
+                    "options": st.dictionaries(
+                        st.from_regex(r"[a-z]+(_[a-z0-9]+)?", fullmatch=True), TEXT, max_size=3
+                    )
+                },
+            ),
             max_size=3,
         ),
         "environment": st.fixed_dictionaries(
@@ -378,6 +443,6 @@ def test_every_field_has_a_variable_with_a_meaning() -> None:
     assert {variable.name for variable in variables if variable.secret} == {
         "LUME_MODEL_DB__PASSWORD",
         "LUME_RESULTS_DB__PASSWORD",
-        "LUME_FILESYSTEMS__<identifier>__OPTIONS__<variable>",
+        "LUME_FILESYSTEMS__<identifier>__OPTIONS__<option>",
         "LUME_JOB__<variable>",
     }

@@ -25,6 +25,7 @@ __all__ = [
     "ExpandedPath",
     "HostName",
     "PublicText",
+    "PublicURL",
     "ServerConfig",
     "ServiceConfig",
     "TLSConfig",
@@ -73,6 +74,10 @@ def _without_secret(text: str) -> str:
         raise PydanticCustomError(
             NOT_TO_BE_SHOWN, "holds a user or password, which would be shown with it: leave it out"
         )
+    return _without_secret_option(text)
+
+
+def _without_secret_option(text: str) -> str:
     if option := _SECRET_OPTION.search(text):
         raise PydanticCustomError(
             NOT_TO_BE_SHOWN,
@@ -82,11 +87,29 @@ def _without_secret(text: str) -> str:
     return text
 
 
+def _without_password(url: str) -> str:
+    """Refuse a password in a URL; a user may be there, and an ``@`` in its path.
+
+    Raises:
+        PydanticCustomError: It holds a password or the like.
+    """
+    port = re.match(r"\w[^/@]*://[^/@:]*:\d*(/|$)", url)
+    if _split_password(url)[1] is not None and not port:
+        raise PydanticCustomError(
+            NOT_TO_BE_SHOWN,
+            "holds a password, which would be shown with it: leave it out and give it as an option",
+        )
+    return _without_secret_option(url)
+
+
 ExpandedPath = Annotated[Path, BeforeValidator(_expand)]
 """A path in which ``~`` and ``${NAME}`` are expanded."""
 
 PublicText = Annotated[str, AfterValidator(_without_secret)]
 """Text that is shown wherever settings are shown; what looks like a secret in it is refused."""
+
+PublicURL = Annotated[str, AfterValidator(_without_password)]
+"""A URL that is shown wherever settings are shown: it may name a user, but holds no password."""
 
 HostName = Annotated[PublicText, AfterValidator(_without_scheme)]
 """The host of a database server; a scheme in front of it is dropped."""

@@ -33,7 +33,7 @@ class FilesystemConfig(ServiceConfig):
     )
     options: dict[str, SecretStr] = Field(
         default_factory=dict,
-        description="Option of its protocol, credentials among them, as fsspec names it; never shown.",
+        description="Option of its protocol, as fsspec names it; never shown.",
     )
 
     @field_validator("options", mode="after")

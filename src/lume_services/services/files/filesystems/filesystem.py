@@ -74,6 +74,11 @@ class Filesystem(ABC):
             "configure(filesystems=[…]), or give it a from_url of its own."
         )
 
+    @property
+    def address(self) -> str:
+        """Where the filesystem is, without secrets; for people. Its identifier when not told."""
+        return self.identifier
+
     @abstractmethod
     def reading(self, path: str) -> AbstractContextManager[Path]:
         """Make a file readable as a file of this machine.

@@ -20,6 +20,7 @@ from lume_services.errors import (
     ConfigurationError,
     DuplicateResultError,
     ResultsDBError,
+    ResultsDBUnavailableError,
     UnsupportedQueryError,
 )
 from lume_services.services import network
@@ -168,6 +169,25 @@ def test_url_names_the_file(form: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert {entry.name for entry in tmp_path.iterdir()} == {"other.db", "other-blobs"}
 
 
+def test_the_address_tells_the_file_and_leads_back_to_it(tmp_path: Path) -> None:
+    store = SQLiteResultsDB.from_settings(None, home=tmp_path)
+    assert store.address == f"sqlite:///{tmp_path}/results.db"
+    digest = store.put_blob(b"blob")
+    same = SQLiteResultsDB.from_settings(ResultsDBConfig(url=store.address), home=tmp_path)
+    assert (same.address, same.get_blob(digest)) == (store.address, b"blob")
+    same.close()
+    store.close()
+
+
+@pytest.mark.parametrize("file", ["results.db", "other.db"])
+def test_blobs_go_to_the_folder_that_is_set(tmp_path: Path, file: str) -> None:
+    config = ResultsDBConfig(url=f"sqlite:///{tmp_path / file}", blobs=tmp_path / "large")
+    store = SQLiteResultsDB.from_settings(config, home=tmp_path)
+    store.put_blob(b"blob")
+    assert (tmp_path / "large").is_dir()
+    store.close()
+
+
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///a.db?mode=ro"])
 def test_url_that_names_no_file_is_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="LUME_RESULTS_DB__URL"):
@@ -277,7 +297,8 @@ def test_locked_for_too_long(
     results_db.close()
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(ResultsDBError, match=rf"{path}.*Another process has been writing"):
+    busy = rf"{path}.*Another process has been writing"
+    with pytest.raises(ResultsDBUnavailableError, match=busy):
         results_db.insert_one("c", {"x": 1})
     assert list(results_db.scan("c")) == [], "a reader does not wait for the writer"
     other.execute("ROLLBACK")

@@ -56,7 +56,8 @@ class ResultsDB(ABC):
     def from_settings(cls, config: ResultsDBConfig | None, *, home: Path) -> Self:
         """Make the store that the settings describe.
 
-        Override it for a store that is selected by name, through an entry point.
+        Override it for a store that is selected by name, through an entry point. A server that is
+        away for now does not keep its store from being made: results then go to the outbox.
 
         Args:
             config: The ``LUME_RESULTS_DB__…`` settings; None when none is set.
@@ -151,6 +152,14 @@ class ResultsDB(ABC):
         under it, and messages name it. The name of the class when not overridden.
         """
         return type(self).__name__
+
+    def version(self) -> str:
+        """What the store is built on, and its version: ``MongoDB 8.0.4``; asks the server.
+
+        Raises:
+            ResultsDBError: The database cannot be reached.
+        """
+        return ""
 
     def insert_one(self, collection: str, document: Document) -> str:
         """Store one document as ``insert_many`` does; its id."""

@@ -20,7 +20,12 @@ from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
-from lume_services.errors import BlobNotFoundError, CorruptBlobError, ResultsDBError
+from lume_services.errors import (
+    BlobNotFoundError,
+    CorruptBlobError,
+    ResultsDBError,
+    ResultsDBUnavailableError,
+)
 from lume_services.services._atomic import make_folder, put_in_place, sync_folder
 
 if TYPE_CHECKING:
@@ -34,6 +39,9 @@ _CHUNK = 1 << 20
 """Bytes written at a time; longer blobs are hashed and written at the same time."""
 _EDGE = 4096
 """Bytes at either end by which a blob is taken for one stored before."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_PASSING = (*_FULL, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
+"""What may be over later; the last two come from network filesystems."""
 _INCOMING = "incoming-"
 _DOOMED = "doomed-"
 
@@ -73,7 +81,8 @@ class BlobFolder:
             The sha256 of the bytes in lower-case hex.
 
         Raises:
-            ResultsDBError: They could not be written; nothing of them is left.
+            ResultsDBUnavailableError: The disk is full or failed; nothing of them is left.
+            ResultsDBError: They could not be written for another reason; likewise.
         """
         view = memoryview(data)
         view = view.cast("B") if view.nbytes else memoryview(b"")
@@ -237,9 +246,10 @@ class BlobFolder:
         try:
             yield
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            full = error.errno in (*_FULL, errno.EFBIG)
             remedy = "Free some space" if full else "See to it that the folder can be used"
-            raise ResultsDBError(
+            kind = ResultsDBUnavailableError if error.errno in _PASSING else ResultsDBError
+            raise kind(
                 f"The folder of blobs {self.path} could not be {doing}: {error.strerror}. "
                 f"{remedy} and try again."
             ) from error

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
-from lume_services.errors import ResultsDBError
+from lume_services.errors import ResultsDBError, ResultsDBUnavailableError
 from lume_services.services._sqlite import BUSY_TIMEOUT_S, make_folder_of
 
 __all__ = ["Connections"]
@@ -60,7 +60,9 @@ class Connections:
         """A connection with a transaction, durable in the end or undone by an error.
 
         Raises:
-            ResultsDBError: The database failed, or others kept it locked for too long.
+            ResultsDBUnavailableError: The disk is full or failed, or others kept the database
+                locked for too long.
+            ResultsDBError: The database failed in another way.
         """
         self._start_anew_after_fork()
         # Threads wait here rather than poll the file's lock, as other processes have to.
@@ -139,7 +141,8 @@ class Connections:
         except sqlite3.Error as error:
             name = getattr(error, "sqlite_errorname", "")
             remedy = next((text for code, text in _REMEDIES.items() if name.startswith(code)), "")
-            raise ResultsDBError(
+            kind = ResultsDBUnavailableError if name.startswith(_PASSING) else ResultsDBError
+            raise kind(
                 f"The results database {self.path} failed: {error}. {remedy}".rstrip()
             ) from error
 
@@ -147,6 +150,9 @@ class Connections:
 _INHERITED: list[list[sqlite3.Connection]] = []
 """What a parent process opened. SQLite forbids its child to use that, even to close it:
 https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_."""
+
+_PASSING = ("SQLITE_FULL", "SQLITE_BUSY", "SQLITE_IOERR")
+"""What may be over later, without anybody changing the configuration."""
 
 _REMEDIES = {
     "SQLITE_FULL": "The disk is full: free some space and try again; nothing was stored.",

@@ -6,7 +6,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,12 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Self
 
 from lume_services._moments import milliseconds
-from lume_services.errors import ConfigurationError, DuplicateResultError, ResultsDBError
+from lume_services.errors import (
+    ConfigurationError,
+    DuplicateResultError,
+    ResultsDBError,
+    ResultsDBUnavailableError,
+)
 from lume_services.services.network import refuse_network_filesystem
 from lume_services.services.results.base import Document, Fields, Query, ResultsDB, Sort
 from lume_services.services.results.blobs import BlobFolder
@@ -66,8 +71,9 @@ class SQLiteResultsDB(ResultsDB):
             else Path(blobs).expanduser().absolute()
         )
         self._connections = Connections(self.path, partial(prepare, path=self.path))
-        with self._connections.reading():
-            pass  # so that what is wrong with the file is said here
+        # What is wrong with the file is said here; what may be over later, when it is used.
+        with suppress(ResultsDBUnavailableError), self._connections.reading():
+            pass
 
     @classmethod
     def from_settings(cls, config: ResultsDBConfig | None, *, home: Path) -> Self:
@@ -75,14 +81,15 @@ class SQLiteResultsDB(ResultsDB):
 
         Args:
             config: ``url`` is ``sqlite:///relative/path`` or ``sqlite:////absolute/path``; a
-                leading ``~`` is the user's home.
-            home: Holds ``results.db`` and ``blobs`` by default.
+                leading ``~`` is the user's home. ``blobs`` is the folder of blobs.
+            home: Holds ``results.db`` and ``blobs`` by default, whether the URL says so or not.
 
         Raises:
             ConfigurationError: The URL names no file, or one on a network filesystem.
         """
+        default, blobs = home / "results.db", home / "blobs"
         if config is None or config.url is None:
-            return cls(home / "results.db", home / "blobs", setting="LUME_HOME")
+            return cls(default, blobs, setting="LUME_HOME")
         variable = "LUME_RESULTS_DB__URL"
         scheme, _, path = config.url.partition(":///")
         if scheme != "sqlite" or not path or path.startswith((":", "?", "file:")) or "?" in path:
@@ -90,7 +97,8 @@ class SQLiteResultsDB(ResultsDB):
                 f"{variable} has to be sqlite:///path/to/file (four slashes for an absolute path) "
                 "and have no options."
             )
-        return cls(path, setting=variable)
+        is_default = Path(path).expanduser().absolute() == default
+        return cls(path, config.blobs or (blobs if is_default else None), setting=variable)
 
     @property
     def address(self) -> str:
@@ -158,6 +166,10 @@ class SQLiteResultsDB(ResultsDB):
                 [(collection, name) for name in ids],
             )
         return max(cursor.rowcount, 0)
+
+    def version(self) -> str:
+        """The version of SQLite."""
+        return f"SQLite {sqlite3.sqlite_version}"
 
     def close(self) -> None:
         """Close the connections; the next use opens them again."""

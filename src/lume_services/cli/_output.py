@@ -98,7 +98,9 @@ def print_table(
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, name in enumerate(columns[:shown]):
         values = [row[number] for row in listed if row[number] is not None]
-        numeric = bool(values) and all(isinstance(value, int | float) for value in values)
+        numeric = bool(values) and all(
+            isinstance(value, int | float) and not isinstance(value, bool) for value in values
+        )
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
         table.add_row(*map(Text, row[:shown]))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from lume_services.cli._output import AsJson, print_json, print_table
+from lume_services.cli._output import AsJson, error_line, print_json, print_table
 
 __all__ = ["app"]
 
@@ -49,8 +50,6 @@ def env(
 @app.command(epilog="Example: `lume-services config variables --json`")
 def variables(as_json: AsJson = False) -> None:
     """List every variable with its type, default and meaning."""
-    from dataclasses import asdict
-
     from lume_services.config import get_env_vars
 
     listed = get_env_vars()
@@ -61,3 +60,39 @@ def variables(as_json: AsJson = False) -> None:
         ("Variable", "Type", "Default", "Meaning"),
         [(entry.name, entry.type, entry.default, entry.meaning) for entry in listed],
     )
+
+
+@app.command(epilog="Example: `lume-services config check`")
+def check(as_json: AsJson = False) -> None:
+    """Ask every service whether it answers and can be written to; exit code 1 when one does not.
+
+    It stores something in each and takes it away again.
+    """
+    from lume_services.checks import check_services
+    from lume_services.config import configure
+
+    configure()
+    checks = check_services()
+    if as_json:
+        print_json([{**asdict(check), "ok": check.ok} for check in checks])
+    else:
+        print_table(
+            ("Service", "Where", "Answers", "Version", "Latency (ms)", "Schema", "Writable"),
+            [
+                (
+                    check.service,
+                    check.address,
+                    check.reachable,
+                    check.version,
+                    check.latency_ms,
+                    check.schema,
+                    check.writable,
+                )
+                for check in checks
+            ],
+        )
+        for check in checks:
+            if not check.ok:
+                error_line(f"{check.service}: {check.problem}")
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import RLock
+from uuid import uuid4
 
 from sqlalchemy import URL, Engine, NullPool, create_engine, exc, make_url
 from sqlalchemy.orm import Session
@@ -19,10 +20,17 @@ from lume_services.errors import (
 )
 from lume_services.services._sqlite import BUSY_TIMEOUT_S
 from lume_services.services.models.db import _sqlite, migrations
+from lume_services.services.models.db.schema import Project
 from lume_services.services.models.settings import ModelDBConfig
 
 __all__ = ["ModelDB"]
 
+_NAMES = {
+    "mariadb": "MariaDB",
+    "mysql": "MySQL",
+    "postgresql": "PostgreSQL",
+    "sqlite": "SQLite",
+}
 _EXTRAS = {"mysql": "mysql", "mariadb": "mysql", "postgresql": "postgresql"}
 
 
@@ -127,6 +135,37 @@ class ModelDB:
         """The revision of the tables that this version of LUME-services uses."""
         return migrations.HEAD
 
+    @property
+    def address(self) -> str:
+        """Where the database is, without user and password."""
+        url = self._url
+        place = URL.create(url.drivername, host=url.host, port=url.port, database=url.database)
+        return place.render_as_string()
+
+    def version(self) -> str:
+        """What the database is, and its version: ``MariaDB 10.11.14``.
+
+        Raises:
+            ModelDBError: The database cannot be reached.
+        """
+        with self._errors(), self.engine.connect() as connection:
+            dialect = connection.dialect
+            version = ".".join(map(str, dialect.server_version_info or ()))
+        name = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
+        return f"{_NAMES.get(name, name)} {version}"
+
+    def check_writable(self) -> None:
+        """Store a row and take it back before anybody sees it.
+
+        Raises:
+            ModelDBError: The user may not write, or the database cannot.
+            SchemaError: The tables are not those of this version.
+        """
+        with suppress(_UndoneError), self.session(write=True) as session:
+            session.add(Project(project_name=uuid4().hex, description=""))
+            session.flush()
+            raise _UndoneError
+
     def close(self) -> None:
         """Close every connection; the next use opens new ones."""
         with self._lock:
@@ -219,6 +258,10 @@ class ModelDB:
         reason = str(error.orig).strip()
         password = str(self._url.password or "")
         return reason.replace(password, "***") if password else reason
+
+
+class _UndoneError(Exception):
+    """Leaves a transaction without committing it."""
 
 
 def _url(config: ModelDBConfig) -> URL:

@@ -43,8 +43,8 @@ PUBLIC = {
     "configure_lume_services load_db_result load_file prepare_lume_model_variables "
     "save_db_result save_file",
     "engine": "InlineFlow InlineTask LocalRun check_parameters flow local_run parameters_of task",
-    "serialization": "BLOB_THRESHOLD Codec GetBlob PutBlob blob_digests canonical_hash decode "
-    "decode_name encode encode_name hash_only register",
+    "serialization": "BLOB_THRESHOLD Codec DOCUMENT_LIMIT GetBlob PutBlob blob_digests canonical_hash "
+    "decode decode_name document_size encode encode_name fit hash_only register",
     "testing": "BackendConformance ConfinedFilesystemConformance FilesystemConformance "
     "MemoryResultsDB ResultsDBConformance SharedResultsDBConformance",
     "plugins": "BACKENDS FILESYSTEMS FILE_TYPES RESULTS_DBS RESULT_TYPES VALUES check load "
@@ -53,7 +53,7 @@ PUBLIC = {
     "services.models": "ModelDBService flow_id",
     "services.models.db": "ConnectionConfig ModelDB ModelDBConfig",
     "services.files": "FileService",
-    "services.files.filesystems": "Filesystem LocalFilesystem MountedFilesystem Serializer",
+    "services.files.filesystems": "Filesystem LocalFilesystem MountedFilesystem RemoteFilesystem Serializer",
     "services.scheduling": "SchedulingService",
     "services.scheduling.backends": "Backend Capability LocalBackend LogRecord Run RunState",
 }

@@ -115,7 +115,7 @@ def test_large_values_are_read_when_it_is_said_where_from(service: Any) -> None:
 
 
 def test_very_many_names_have_columns_too(service: Any) -> None:
-    outputs = {f"{i} of many".ljust(5000): float(i) for i in range(1000)}
+    outputs = {f"{i} of many".ljust(5000): float(i) for i in range(2000)}
     Result(inputs={"x": 1.0}, outputs=outputs).insert(service)
     documents = service.find_all("local")
     assert len(frame(documents, service.get_blob).columns) == 1 + len(outputs) + len(FIXED)
@@ -159,7 +159,7 @@ class TestUnreadable:
 
 
 def test_names_that_are_lost(service: Any) -> None:
-    outputs = {f"{i} of many".ljust(5000): float(i) for i in range(1000)}
+    outputs = {f"{i} of many".ljust(5000): float(i) for i in range(2000)}
     Result(inputs={"x": 1.0}, outputs=outputs).insert(service)
     (document,) = service.find_all("local")
     service.results_db.lose(document["outputs"]["data"]["%blob"], "missing")

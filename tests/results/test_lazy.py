@@ -113,7 +113,7 @@ def test_small_values_are_in_a_plain_dict(service: Any) -> None:
 
 
 def test_names_alone_may_be_too_large_for_a_document(service: Any) -> None:
-    outputs = {f"{i} of many".ljust(1000): float(i) for i in range(5000)}
+    outputs = {f"{i} of many".ljust(1000): float(i) for i in range(9000)}
     Result(inputs={}, outputs=outputs).insert(service)
     assert Result.load_from_query({}, service=service).outputs == outputs
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, PlainSerializer, PlainValidator
+from pydantic import AfterValidator, PlainSerializer, PlainValidator, StringConstraints
 
 from lume_services._moments import as_stored
 from lume_services.results._lazy import LazyDict
 
-__all__ = ["ErrorRecord", "Milliseconds", "Values", "now"]
+__all__ = ["ErrorRecord", "Identifier", "Milliseconds", "Values", "now"]
 
 _ERROR = {"type", "message", "traceback"}
 
@@ -29,6 +29,9 @@ def _error(value: dict[str, str]) -> dict[str, str]:
         raise ValueError(f"an error is a dict of {', '.join(sorted(_ERROR))}")
     return value
 
+
+Identifier = Annotated[str, StringConstraints(max_length=1000)]
+"""A name, or what else identifies something: it always stands in the document."""
 
 Milliseconds = Annotated[datetime, AfterValidator(as_stored)]
 """UTC in milliseconds, as stored; without a time zone it is taken to be UTC."""

@@ -16,7 +16,7 @@ from lume_services.errors import (
     SerializationError,
 )
 from lume_services.results._classes import class_named, stored_class, type_string
-from lume_services.results._fields import ErrorRecord, Milliseconds, Values, now
+from lume_services.results._fields import ErrorRecord, Identifier, Milliseconds, Values, now
 from lume_services.results._lazy import stored_values, summaries
 from lume_services.results.provenance import Provenance
 from lume_services.serialization import (
@@ -25,6 +25,7 @@ from lume_services.serialization import (
     canonical_hash,
     decode,
     encode,
+    fit,
     hash_only,
 )
 
@@ -59,9 +60,9 @@ class Result(BaseModel):
     unique_on: ClassVar[tuple[str, ...]] = ("flow_id", "inputs", "outputs")
     """Names of the fields that say whether two results are the same."""
 
-    project_name: str = Field("local", min_length=1)
+    project_name: Identifier = Field("local", min_length=1)
     """Project, and collection of the results database."""
-    flow_id: str | None = None
+    flow_id: Identifier | None = None
     """Identifies model, version, project and flow, the same on every database and backend."""
     inputs: Values
     """What the model was given, by name."""
@@ -73,13 +74,13 @@ class Result(BaseModel):
     """Whether the model ran to its end."""
     error: ErrorRecord | None = None
     """Of a failed result: ``type``, ``message`` and ``traceback`` of the exception."""
-    flow_run_id: str | None = None
+    flow_run_id: Identifier | None = None
     """The run that it was computed in."""
     model_id: int | None = None
     """The model in the registry."""
     deployment_id: int | None = None
     """Its deployment in the registry."""
-    version: str | None = None
+    version: Identifier | None = None
     """Version of that deployment."""
     provenance: Provenance | None = None
     """Machine, user, time and packages."""
@@ -162,7 +163,8 @@ class Result(BaseModel):
         if self.status == "failed":
             unique["flow_run_id"] = self.flow_run_id
         self._hashes = {"inputs_hash": inputs_hash, "unique_hash": canonical_hash(unique)}
-        return {**document, **self._hashes, "result_type_string": self.result_type_string}
+        document |= {**self._hashes, "result_type_string": self.result_type_string}
+        return fit(document, put_blob)
 
     def insert(self, service: ResultsDBService | None = None) -> str:
         """Store the result, unless it is stored already.
@@ -318,6 +320,6 @@ def _field_values(
             values[name] = stored_values(value, get_blob)
         elif name == "provenance" and isinstance(value, dict):
             values[name] = Provenance.from_document(value, get_blob)
-        elif name not in _AS_IS:
+        elif name not in _AS_IS or isinstance(value, dict):
             values[name] = decode(value, get_blob)
     return values

@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from lume_services.errors import BlobNotFoundError
-from lume_services.results._fields import Milliseconds, now
+from lume_services.results._fields import Identifier, Milliseconds, now
 from lume_services.serialization import GetBlob, PutBlob, decode, hash_only
 
 __all__ = ["Provenance", "describe_error"]
@@ -37,17 +37,17 @@ class Provenance(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    host: str
+    host: Identifier
     """Name of the machine."""
-    user: str
+    user: Identifier
     """Who ran it."""
     started: Milliseconds
     """When the model started, UTC."""
     duration_s: float | None = None
     """How long it ran, in seconds."""
-    python: str
+    python: Identifier
     """Version of Python."""
-    packages: str
+    packages: Identifier
     """The sha256 of :meth:`package_list`, one ``name==version`` a line: equal for two results that
     were computed with the same packages."""
 

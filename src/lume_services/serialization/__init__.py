@@ -7,8 +7,9 @@ dict, ``{"%kind": "ndarray", "dtype": "<f8", "shape": [3], "data": b"..."}``. Na
 cannot collide with such keys: :func:`encode_name` leaves no bare ``%`` in them.
 
 A *blob* is a run of bytes that a store keeps beside its documents under its sha256. In a document
-``{"%blob": "<sha256>", "size": n}`` stands where the bytes would have stood. What is longer than
-:data:`BLOB_THRESHOLD` becomes one; so does whatever would make a document too large for a store.
+``{"%blob": "<sha256>", "size": n}`` stands where the bytes would have stood. Bytes longer than
+:data:`BLOB_THRESHOLD` become one; so does, by :func:`fit`, whatever would make a document too large
+for a store. A hash is made before that, and does not depend on where things are kept.
 
 Nothing is ever unpickled, imported or evaluated because a document says so, apart from the codecs
 that are named in the plugin table.
@@ -27,10 +28,12 @@ from lume_services.serialization._blobs import (
 from lume_services.serialization._codecs import Codec, register
 from lume_services.serialization._decode import decode
 from lume_services.serialization._encode import encode
+from lume_services.serialization._fit import DOCUMENT_LIMIT, document_size, fit
 from lume_services.serialization._names import decode_name, encode_name
 
 __all__ = [
     "BLOB_THRESHOLD",
+    "DOCUMENT_LIMIT",
     "Codec",
     "GetBlob",
     "PutBlob",
@@ -38,8 +41,10 @@ __all__ = [
     "canonical_hash",
     "decode",
     "decode_name",
+    "document_size",
     "encode",
     "encode_name",
+    "fit",
     "hash_only",
     "register",
 ]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["BLOB_THRESHOLD", "GetBlob", "PutBlob", "blob_digests", "canonical_hash", "hash_only"]
 
 BLOB_THRESHOLD = 1 << 20
-"""Bytes. Part of format 1, as what is offloaded shows in the hash of long texts and lists."""
+"""Bytes. What is longer stands beside its document."""
 
 PutBlob: TypeAlias = "Callable[[Buffer], str]"
 """Stores bytes and returns their sha256 in lower-case hex."""
@@ -44,7 +44,8 @@ def canonical_hash(document: Any) -> str:
     and "1" differ; so do arrays of the same numbers in another dtype, byte order or shape.
 
     Args:
-        document: What :func:`~lume_services.serialization.encode` returned, or a dict of such.
+        document: What :func:`~lume_services.serialization.encode` returned, or a dict of such;
+            not yet changed by :func:`~lume_services.serialization.fit`.
     """
     return sha256(_FORMAT + _CANONICAL.encode(document).encode()).hexdigest()
 

@@ -53,7 +53,9 @@ PUBLIC = {
     "services.models": "ModelDBService flow_id",
     "services.models.db": "ConnectionConfig ModelDB ModelDBConfig",
     "services.files": "FileService",
-    "services.files.filesystems": "Filesystem LocalFilesystem MountedFilesystem RemoteFilesystem Serializer",
+    "services.files.filesystems": (
+        "Filesystem LocalFilesystem MountedFilesystem RemoteFilesystem Serializer"
+    ),
     "services.scheduling": "SchedulingService",
     "services.scheduling.backends": "Backend Capability LocalBackend LogRecord Run RunState",
 }

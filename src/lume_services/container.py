@@ -73,7 +73,7 @@ def _filesystems() -> list[Filesystem]:
     for identifier, config in settings.filesystems.items():
         variable = f"LUME_FILESYSTEMS__{identifier.upper()}__URL"
         kind = plugins.load(plugins.FILESYSTEMS, config.scheme, variable=variable)
-        filesystems.append(kind.from_url(identifier, config.url))
+        filesystems.append(kind.from_url(identifier, config.url, config.options))
     return filesystems
 
 

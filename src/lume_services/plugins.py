@@ -53,6 +53,8 @@ class _Plugin:
     """The optional dependency group that it needs, ``pip install 'lume-services[extra]'``."""
 
 
+_REMOTE = "lume_services.services.files.filesystems.remote:RemoteFilesystem"
+
 _TABLE: dict[str, dict[str, _Plugin]] = {
     BACKENDS: {
         "local": _Plugin("lume_services.services.scheduling.backends.local:LocalBackend"),
@@ -62,6 +64,8 @@ _TABLE: dict[str, dict[str, _Plugin]] = {
     },
     FILESYSTEMS: {
         "file": _Plugin("lume_services.services.files.filesystems.local:LocalFilesystem"),
+        "s3": _Plugin(_REMOTE),
+        "sftp": _Plugin(_REMOTE),
     },
     # Kinds of stored value whose type lives in a module that serialization may not import.
     VALUES: {
@@ -91,8 +95,12 @@ def check(group: str, name: str, *, variable: str) -> None:
         UnknownPluginError: Nothing of that name is known; the message lists what is.
     """
     if name not in _TABLE.get(group, {}) and name not in names(group):
+        if group == FILESYSTEMS and _known_to_fsspec(name):
+            return
+        others = ", and the protocols of fsspec" if group == FILESYSTEMS else ""
         raise UnknownPluginError(
-            f"{variable}={name!r} is not available here. Available: {', '.join(names(group))}."
+            f"{variable}={name!r} is not available here. Available: "
+            f"{', '.join(names(group))}{others}."
         )
 
 
@@ -111,8 +119,10 @@ def load(group: str, name: str, *, variable: str) -> Any:
     check(group, name, variable=variable)
     plugin = _TABLE.get(group, {}).get(name)
     try:
-        if plugin is None:
+        if plugin is None and name in names(group):
             return next(iter(entry_points(group=group, name=name))).load()
+        if plugin is None:
+            plugin = _Plugin(_REMOTE)
         module, _, attribute = plugin.target.partition(":")
         return getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
@@ -121,6 +131,13 @@ def load(group: str, name: str, *, variable: str) -> Any:
         raise MissingDependencyError(
             f"{variable}={name!r} needs the package {error.name!r}: pip install {hint}"
         ) from error
+
+
+def _known_to_fsspec(protocol: str) -> bool:
+    """Whether fsspec, or a package that registers with it, has a filesystem for a protocol."""
+    from fsspec import available_protocols
+
+    return protocol in available_protocols()
 
 
 def load_announced(group: str, class_string: str) -> None:

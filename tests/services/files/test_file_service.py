@@ -73,7 +73,7 @@ from lume_services.services.files.filesystems import Filesystem, LocalFilesystem
 
 class TapeFilesystem(LocalFilesystem):
     @classmethod
-    def from_url(cls, identifier, url):
+    def from_url(cls, identifier, url, options=None):
         return cls(url.removeprefix("tape://"), identifier=identifier)
 
 class UnfinishedFilesystem(Filesystem):

@@ -5,5 +5,6 @@ from __future__ import annotations
 from lume_services.services.files.filesystems.filesystem import Filesystem, Serializer
 from lume_services.services.files.filesystems.local import LocalFilesystem
 from lume_services.services.files.filesystems.mounted import MountedFilesystem
+from lume_services.services.files.filesystems.remote import RemoteFilesystem
 
-__all__ = ["Filesystem", "LocalFilesystem", "MountedFilesystem", "Serializer"]
+__all__ = ["Filesystem", "LocalFilesystem", "MountedFilesystem", "RemoteFilesystem", "Serializer"]

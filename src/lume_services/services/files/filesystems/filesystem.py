@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, Self
+
+from pydantic import SecretStr
 
 from lume_services.errors import (
     ConfigurationError,
@@ -48,7 +50,8 @@ class Filesystem(ABC):
       it stays when the writer is killed. Of two writers at once the last to finish wins. The file
       is durable when ``writing`` is left. What a killed writer leaves behind is not listed.
     - **Errors** are ``FilesystemError``; for a file or folder that is not there its subclass
-      ``MissingFileError``, which is also a ``FileNotFoundError``.
+      ``MissingFileError``, which is also a ``FileNotFoundError``; for a server that is away
+      ``FilesystemUnavailableError``. Wrong settings are a ``ConfigurationError``.
     - It may be used from several threads, and carries nothing from one call to the next.
     """
 
@@ -56,8 +59,10 @@ class Filesystem(ABC):
     """The name by which file records refer to it."""
 
     @classmethod
-    def from_url(cls, identifier: str, url: str) -> Self:
-        """Make the filesystem of ``LUME_FILESYSTEMS__<identifier>__URL``.
+    def from_url(
+        cls, identifier: str, url: str, options: Mapping[str, SecretStr] | None = None
+    ) -> Self:
+        """Make the filesystem of ``LUME_FILESYSTEMS__<identifier>__URL`` and ``__OPTIONS__…``.
 
         Override it for a filesystem that is selected by the scheme of its URL, through an entry
         point of group ``lume_services.filesystems``.
@@ -65,6 +70,7 @@ class Filesystem(ABC):
         Args:
             identifier: The name by which file records are to refer to it.
             url: Where it is, ``scheme://…``.
+            options: What else it is to know, credentials among them; refuse what is not known.
 
         Raises:
             ConfigurationError: This filesystem is not made from a URL, or not from this one.

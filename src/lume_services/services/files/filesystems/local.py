@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
+
+from pydantic import SecretStr
 
 from lume_services.errors import (
     ConfigurationError,
@@ -41,12 +43,19 @@ class LocalFilesystem(Filesystem):
         self.identifier = identifier
 
     @classmethod
-    def from_url(cls, identifier: str, url: str) -> Self:
+    def from_url(
+        cls, identifier: str, url: str, options: Mapping[str, SecretStr] | None = None
+    ) -> Self:
         """Make the filesystem of ``LUME_FILESYSTEMS__<identifier>__URL=file:///folder``.
 
         Raises:
-            ConfigurationError: The URL names no absolute folder.
+            ConfigurationError: The URL names no absolute folder, or there are options.
         """
+        if options:
+            raise ConfigurationError(
+                f"LUME_FILESYSTEMS__{identifier.upper()}__OPTIONS__{next(iter(options)).upper()} "
+                "is given, but the files of this machine have no options: leave it out"
+            )
         path = Path(url.removeprefix("file://"))
         if not path.is_absolute():
             raise ConfigurationError(

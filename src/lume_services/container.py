@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from lume_services.services.results import ResultsDB, ResultsDBService
     from lume_services.services.scheduling import SchedulingService
     from lume_services.services.scheduling.backends import Backend
+    from lume_services.settings import LUMEServicesSettings
 
-__all__ = ["Context"]
+__all__ = ["OUTBOX", "Context", "results_db_of"]
+
+OUTBOX = "outbox"
+"""Folder under ``LUME_HOME`` of the results that wait for a store that is away."""
 
 T = TypeVar("T", bound=Closable)
 
@@ -48,8 +52,8 @@ def _model_db_service(model_db: ModelDB) -> ModelDBService:
     return ModelDBService(model_db)
 
 
-def _results_db() -> ResultsDB:
-    settings = context.settings
+def results_db_of(settings: LUMEServicesSettings) -> ResultsDB:
+    """Make the results store that the settings describe."""
     store = plugins.load(
         plugins.RESULTS_DBS, settings.results_store, variable=settings.results_store_variable
     )
@@ -57,10 +61,14 @@ def _results_db() -> ResultsDB:
     return made
 
 
+def _results_db() -> ResultsDB:
+    return results_db_of(context.settings)
+
+
 def _results_db_service(results_db: ResultsDB) -> ResultsDBService:
     from lume_services.services.results import ResultsDBService
 
-    return ResultsDBService(results_db)
+    return ResultsDBService(results_db, context.settings.home / OUTBOX)
 
 
 def _filesystems() -> list[Filesystem]:

@@ -18,6 +18,7 @@ from lume_services.errors import (
     InvalidInputError,
     LUMEServicesError,
     LUMEServicesWarning,
+    ResultsDBUnavailableError,
     SerializationError,
 )
 from lume_services.models._recorder import Recorder
@@ -81,7 +82,12 @@ def run_sweep(deployed: Deployed, points: Sequence[Point], max_workers: int | No
             advance()
 
         _evaluate(deployed, [new[digest] for digest in order], max_workers, record)
-    return frame([documents[digest] for digest in hashes], service.get_blob)
+    rows = [documents[digest] for digest in hashes]
+    try:
+        return frame(rows, service.get_blob)
+    except ResultsDBUnavailableError as error:
+        _warn(f"Everything is recorded, but large values cannot be read now: {error}")
+        return frame(rows)
 
 
 def _checked(deployed: Deployed, number: int, point: Point) -> dict[str, Any]:
@@ -94,17 +100,29 @@ def _checked(deployed: Deployed, number: int, point: Point) -> dict[str, Any]:
 def _recorded(deployed: Deployed, hashes: Sequence[str]) -> dict[str, Any]:
     """Documents of the points that have succeeded before, by the hash of their inputs."""
     service = context.results_db_service()
+    project_name = deployed.flow.project_name
     found: dict[str, Any] = {}
     wanted = list(dict.fromkeys(hashes))
-    for start in range(0, len(wanted), _QUERIED):
-        query = {
-            "flow_id": deployed.flow.flow_id,
-            "inputs_hash": {"$in": wanted[start : start + _QUERIED]},
-            "status": "success",
-        }
-        for document in service.find(deployed.flow.project_name, query):
-            found.setdefault(document["inputs_hash"], document)
+    try:
+        for start in range(0, len(wanted), _QUERIED):
+            query = {
+                "flow_id": deployed.flow.flow_id,
+                "inputs_hash": {"$in": wanted[start : start + _QUERIED]},
+                "status": "success",
+            }
+            for document in service.find(project_name, query):
+                found.setdefault(document["inputs_hash"], document)
+    except ResultsDBUnavailableError as error:
+        _warn(f"Which points are recorded in the database cannot be seen: {error}", level=5)
+    query = {"flow_id": deployed.flow.flow_id, "status": "success"}
+    for document in service.find_waiting(project_name, query):
+        found.setdefault(document["inputs_hash"], document)
     return found
+
+
+def _warn(message: str, level: int = 4) -> None:
+    # So many levels up is who called Model.sweep.
+    warnings.warn(message, LUMEServicesWarning, stacklevel=level)
 
 
 def _evaluate(

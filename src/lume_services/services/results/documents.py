@@ -1,21 +1,36 @@
-"""What may stand in a document, checked in one place for all stores."""
+"""What may stand in a document, checked in one place for all stores; and its id."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from secrets import token_hex
 from typing import Any, Final
+from uuid import UUID, uuid5
 
 from lume_services.errors import ResultsDBError, SerializationError
 from lume_services.services.results.query import Document
 
-__all__ = ["check_collection", "check_document"]
+__all__ = ["check_collection", "check_document", "identified", "new_id"]
+
+INDEXED: Final[dict[str, type]] = {
+    "_id": str,
+    "unique_hash": str,
+    "flow_id": str,
+    "inputs_hash": str,
+    "date_modified": datetime,
+}
+"""Names of documents that stores keep an index of, and the type that they hold when not None."""
 
 _LIMIT: Final = 2**63
 _OTHERS: Final = (float, type(None), bytes, datetime, bytearray, memoryview)
 """Types, beside text, int, dict and list, that stores take, whatever the value."""
 _PLAIN: Final = frozenset({float, bool, type(None)})
 """The most frequent of them, told quickly."""
+
+_RESULTS: Final = UUID("9d0b4a0e-6f5c-4a67-8f0e-8a4b1d6f2c53")
+"""Namespace of the ids of results."""
 
 _Path = tuple[str | int, ...]
 
@@ -52,6 +67,40 @@ def check_document(document: Document) -> None:
         _check_dict(document, ())
     except RecursionError as error:
         raise SerializationError("The document contains itself, or is nested too deep.") from error
+
+
+def identified(document: Document) -> Document:
+    """The document with an ``_id``, given before it is stored anywhere.
+
+    So it can be stored a second time when nobody knows whether it was the first time. The id of a
+    result is made from its ``unique_hash``: whoever stores it, and whether it has to wait in an
+    outbox or not, the id is the same.
+    """
+    if document.get("_id") is not None:
+        return document
+    unique_hash = document.get("unique_hash")
+    name = uuid5(_RESULTS, unique_hash).hex if isinstance(unique_hash, str) else new_id()
+    return {"_id": None, **document} | {"_id": name}
+
+
+def new_id() -> str:
+    """A new id. Such that grow with time keep an index compact."""
+    return f"{time.time_ns() // 1_000_000:012x}{token_hex(10)}"
+
+
+def check_indexed(document: Document) -> None:
+    """Refuse another type under a name that has an index.
+
+    Raises:
+        ResultsDBError: The message names it.
+    """
+    for name, kind in INDEXED.items():
+        value = document.get(name)
+        if value is not None and not isinstance(value, kind):
+            wanted = "text" if kind is str else f"a {kind.__name__}"
+            raise ResultsDBError(
+                f"{name} has to be {wanted}, not {type(value).__name__}: {value!r:.80}."
+            )
 
 
 def _check_dict(value: dict[Any, Any], path: _Path) -> None:

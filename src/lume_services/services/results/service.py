@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lume_services.services.results.base import Document, Fields, Query, ResultsDB, Sort
-from lume_services.services.results.documents import check_collection, check_document
+from lume_services.services.results.delivery import Delivery
+from lume_services.services.results.documents import (
+    check_collection,
+    check_document,
+    identified,
+)
+from lume_services.services.results.outbox import Outbox, Sent
+from lume_services.services.results.selection import Selection
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -17,14 +25,20 @@ __all__ = ["ResultsDBService"]
 class ResultsDBService:
     """Stores and finds documents; what it promises is said in ``ResultsDB``.
 
-    What no document holds it refuses itself, so that every store refuses the same.
+    What no document holds it refuses itself, so that every store refuses the same. What the
+    database does not take because it is away for now is kept in an outbox, of which a
+    ``LUMEServicesWarning`` tells, and sent before the next document that can be stored.
 
     Args:
         results_db: The database.
+        outbox: Folder of the outboxes, ``LUME_HOME/outbox``; without one, storing in a database
+            that is away raises ``ResultsDBUnavailableError``.
     """
 
-    def __init__(self, results_db: ResultsDB) -> None:
+    def __init__(self, results_db: ResultsDB, outbox: Path | None = None) -> None:
         self.results_db = results_db
+        self._outbox = None if outbox is None else Outbox(outbox, results_db.address)
+        self._store = results_db if self._outbox is None else Delivery(results_db, self._outbox)
 
     def insert_one(self, collection: str, document: Document) -> str:
         """Store a document; the id of it, or of the same result stored before.
@@ -32,11 +46,12 @@ class ResultsDBService:
         Raises:
             SerializationError: A name or value in it is none that a document can hold.
             DuplicateResultError: Its ``_id`` is taken by another document.
+            ResultsDBUnavailableError: The database is away, and it cannot be kept either.
             ResultsDBError: The collection has no name, or the database failed.
         """
         check_collection(collection)
         check_document(document)
-        return self.results_db.insert_one(collection, document)
+        return self._store.insert_many(collection, [identified(document)])[0]
 
     def insert_many(self, collection: str, documents: Iterable[Document]) -> list[str]:
         """Store documents in one go, each as ``insert_one`` does; their ids, in order.
@@ -47,7 +62,7 @@ class ResultsDBService:
         documents = list(documents)
         for document in documents:
             check_document(document)
-        return self.results_db.insert_many(collection, documents)
+        return self._store.insert_many(collection, list(map(identified, documents)))
 
     def find(
         self,
@@ -97,17 +112,31 @@ class ResultsDBService:
 
     def put_blob(self, data: Buffer) -> str:
         """Store bytes; their sha256 in lower-case hex."""
-        return self.results_db.put_blob(data)
+        return self._store.put_blob(data)
 
     def get_blob(self, digest: str) -> Buffer:
-        """Read a blob.
+        """Read a blob, one that waits in the outbox too.
 
         Raises:
             BlobNotFoundError: There is none of that digest.
             CorruptBlobError: What is stored does not have that digest.
         """
-        return self.results_db.get_blob(digest)
+        return self._store.get_blob(digest)
 
     def collect_orphans(self, older_than_s: float) -> tuple[int, int]:
         """Delete blobs that no document refers to; how many, and their bytes."""
         return self.results_db.collect_orphans(older_than_s)
+
+    def find_waiting(self, collection: str, query: Query | None = None) -> list[Document]:
+        """Documents in the outbox that match a query; ``find`` does not see them."""
+        if self._outbox is None:
+            return []
+        return list(Selection(query, None, None, None, 0).apply(self._outbox.documents(collection)))
+
+    def flush(self) -> Sent:
+        """Send what waits in the outbox for this database.
+
+        Raises:
+            ResultsDBUnavailableError: The database is still away.
+        """
+        return Sent() if self._outbox is None else self._outbox.send(self.results_db)

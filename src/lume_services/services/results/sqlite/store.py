@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Self
 
 from lume_services._moments import milliseconds
@@ -23,6 +21,7 @@ from lume_services.errors import (
 from lume_services.services.network import refuse_network_filesystem
 from lume_services.services.results.base import Document, Fields, Query, ResultsDB, Sort
 from lume_services.services.results.blobs import BlobFolder
+from lume_services.services.results.documents import new_id
 from lume_services.services.results.selection import Selection
 from lume_services.services.results.settings import ResultsDBConfig
 from lume_services.services.results.sqlite.connections import Connections
@@ -256,8 +255,7 @@ def _row(collection: str, document: Document) -> tuple[Any, ...]:
     """The values of ``_INSERT``."""
     name = document.get("_id")
     if name is None:
-        # Ids that grow with time keep their index compact, as MongoDB's do.
-        name = f"{time.time_ns() // 1_000_000:012x}{token_hex(10)}"
+        name = new_id()
     stored = {"_id": name, **document}
     stored["_id"] = name
     texts = [stored.get(key) for key in TEXT_COLUMNS]

@@ -1,0 +1,142 @@
+"""Storing that loses nothing while the store is away: what it does not take waits in the outbox."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lume_services.errors import (
+    BlobNotFoundError,
+    LUMEServicesWarning,
+    ResultsDBError,
+    ResultsDBUnavailableError,
+)
+from lume_services.serialization import blob_digests
+from lume_services.services.results.base import Document, ResultsDB
+from lume_services.services.results.outbox import Outbox
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["Delivery"]
+
+_PAUSE_S = 10.0
+_LEAST_SHARE = 3
+"""A store that takes long to say that it is away is asked less often: so many times as long."""
+
+
+class Delivery:
+    """Stores documents and blobs; what the store does not take for now waits in the outbox.
+
+    What waits is sent before the next document is stored, so that documents keep their order and
+    none in the store refers to a blob that only the outbox has. A store that was found to be away
+    is not asked again for ten seconds.
+
+    Args:
+        store: The results database.
+        outbox: What waits for it.
+    """
+
+    def __init__(self, store: ResultsDB, outbox: Outbox) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._reason = ""
+        self._ask_again = 0.0
+        self._told = False
+
+    def insert_many(self, collection: str, documents: Sequence[Document]) -> list[str]:
+        """Store documents that have an ``_id``, or keep them; their ids, in order.
+
+        Raises:
+            ResultsDBUnavailableError: The store is away, and the outbox failed.
+            ResultsDBError: The store refused them.
+        """
+        with self._asking() as asking:
+            if asking:
+                if self._outbox.exists:
+                    self._send_before(documents)
+                if len(documents) == 1:
+                    ids = [self._store.insert_one(collection, documents[0])]
+                else:
+                    ids = self._store.insert_many(collection, documents)
+                self._told = False
+                return ids
+        with self._keeping():
+            self._outbox.keep(collection, documents)
+        if not self._told:
+            self._told = True
+            _warn(
+                f"{self._reason} Results are kept in {self._outbox.folder} until the next one that "
+                "can be stored, or `lume-services results flush`, sends them."
+            )
+        return [document["_id"] for document in documents]
+
+    def put_blob(self, data: Buffer) -> str:
+        """Store bytes, or keep them; their sha256 in lower-case hex.
+
+        Raises:
+            ResultsDBUnavailableError: The store is away, and the outbox failed.
+            ResultsDBError: The store refused them.
+        """
+        with self._asking() as asking:
+            if asking:
+                return self._store.put_blob(data)
+        with self._keeping():
+            return self._outbox.put_blob(data)
+
+    def get_blob(self, digest: str) -> Buffer:
+        """Read a blob, from wherever it is.
+
+        Raises:
+            BlobNotFoundError: There is none of that digest.
+            CorruptBlobError: What is stored does not have that digest.
+        """
+        if self._outbox.exists:
+            try:
+                return self._outbox.get_blob(digest)
+            except BlobNotFoundError:
+                pass
+        return self._store.get_blob(digest)
+
+    def _send_before(self, documents: Sequence[Document]) -> None:
+        refused = self._outbox.send(self._store, all_of_it=False).refused
+        if refused:
+            _warn(
+                f"{self._store.address} does not take {len(refused)} of the results that waited "
+                f"for it: {refused[0].reason} They stay in {self._outbox.folder}; "
+                "`lume-services results flush` lists them.",
+                level=6,
+            )
+        for document in documents:
+            self._outbox.send_blobs(blob_digests(document), self._store)
+
+    @contextmanager
+    def _asking(self) -> Iterator[bool]:
+        """Whether the store is to be asked. When it turns out to be away, the block is left."""
+        started = time.monotonic()
+        if started < self._ask_again:
+            yield False
+            return
+        try:
+            yield True
+        except ResultsDBUnavailableError as error:
+            now = time.monotonic()
+            self._reason = str(error)
+            self._ask_again = now + max(_PAUSE_S, _LEAST_SHARE * (now - started))
+
+    @contextmanager
+    def _keeping(self) -> Iterator[None]:
+        try:
+            yield
+        except ResultsDBError as error:
+            self._ask_again = 0.0  # the store may be back before the outbox is
+            raise ResultsDBUnavailableError(
+                f"{self._reason} Nor could it be kept for later: {error}"
+            ) from error
+
+
+def _warn(message: str, level: int = 5) -> None:
+    warnings.warn(message, LUMEServicesWarning, stacklevel=level)

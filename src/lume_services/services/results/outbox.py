@@ -1,0 +1,334 @@
+"""The outbox: results on this machine's disk that wait for a store that is away.
+
+A folder for each store, named after its address, so that results for one never get to another::
+
+    outbox/mongodb-db.lab-27017-lume-1f0c9a2e/
+        address                    the store's address, in full
+        documents/<time>-….jsonl   what one call was to store, the oldest first
+        blobs/ab/cdef…             by digest, see ``blobs``
+
+It is made of files, each complete or not there at all, rather than of a database, as ``LUME_HOME``
+may be on a network filesystem. Any number of processes may use it. A file of documents goes when
+the store has acknowledged all that is in it, a blob when the store has it; whoever is killed in
+between leaves it to be sent again, which changes nothing in the store. A blob that documents here
+refer to is here or in the store.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING, NamedTuple
+
+from lume_services.errors import (
+    BlobNotFoundError,
+    LUMEServicesError,
+    ResultsDBError,
+    ResultsDBUnavailableError,
+    SerializationError,
+)
+from lume_services.serialization import blob_digests
+from lume_services.services._atomic import TEMPORARY_PREFIX, make_folder, replacing
+from lume_services.services.results.base import Document, ResultsDB
+from lume_services.services.results.blobs import BlobFolder
+from lume_services.services.results.copying import Refused, copy_blob, store_each
+from lume_services.services.results.sqlite.rows import Decoder, encode
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["Outbox", "Sent", "Waiting", "waiting"]
+
+_ENDING = ".jsonl"
+_NO_BYTES = "-"
+_LEFT_OVER_S = 24 * 3600.0
+"""What nothing refers to and is older belongs to a process that was killed."""
+
+
+@dataclass
+class Sent:
+    """What came of sending."""
+
+    sent: int = 0
+    """Results that the store has taken."""
+    already_there: int = 0
+    """Results that it had under another id, stored by somebody else."""
+    refused: list[Refused] = field(default_factory=list)
+    """Results that it does not take; they stay in the outbox."""
+
+
+class Waiting(NamedTuple):
+    """What waits for one store."""
+
+    address: str
+    results: int
+    folder: Path
+
+
+class Outbox:
+    """What waits for one store. Nothing is made on the disk before something has to wait.
+
+    Args:
+        folder: The folder of all outboxes, ``LUME_HOME/outbox``.
+        address: The store's address.
+    """
+
+    def __init__(self, folder: Path, address: str) -> None:
+        readable = re.sub(r"[^a-z0-9.]+", "-", address.lower()).strip("-.")[-60:]
+        name = f"{readable}-{sha256(address.encode()).hexdigest()[:8]}"
+        self.address = address
+        self.folder = folder / name
+        self.blobs = BlobFolder(self.folder / "blobs")
+        self._documents = self.folder / "documents"
+        self._refused: set[str] = set()
+
+    def keep(self, collection: str, documents: Sequence[Document]) -> None:
+        """Keep documents, each with its ``_id``, until they are sent; all of them or none.
+
+        Raises:
+            SerializationError: A value is none that a document can hold.
+            ResultsDBError: They could not be written.
+        """
+        name = f"{time.time_ns():020d}-{token_hex(4)}{_ENDING}"
+        with self._errors():
+            self._make()
+            _write(self._documents / name, collection, documents)
+
+    def put_blob(self, data: Buffer) -> str:
+        """Keep bytes until they are sent; their sha256 in lower-case hex.
+
+        Raises:
+            ResultsDBError: They could not be written.
+        """
+        with self._errors():
+            self._make()
+        return self.blobs.put(data)
+
+    def get_blob(self, digest: str) -> bytearray:
+        """Read a blob that waits.
+
+        Raises:
+            BlobNotFoundError: None of that digest waits.
+            CorruptBlobError: What is stored does not have that digest.
+        """
+        return self.blobs.get(digest)
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything had to wait, ever."""
+        return self.folder.is_dir()
+
+    def documents(self, collection: str) -> Iterator[Document]:
+        """The documents of a collection that wait, the oldest first; a damaged file is left out."""
+        for path in self._files():
+            with suppress(FileNotFoundError, SerializationError):
+                name, documents = _read(path)
+                if name == collection:
+                    yield from documents
+
+    def send(self, store: ResultsDB, *, all_of_it: bool = True) -> Sent:
+        """Send what waits, the oldest first; what the store has taken is deleted here.
+
+        Args:
+            store: The store that it waits for.
+            all_of_it: Wait for a process that is sending to end, and try again what was refused
+                before. Otherwise nothing is done while another process is sending.
+
+        Raises:
+            ResultsDBUnavailableError: The store is away; what was not sent goes on waiting.
+        """
+        sent = Sent()
+        known: set[str] = set()
+        try:
+            if self._files():
+                with self._alone(all_of_it) as alone:
+                    for path in self._files() if alone else ():
+                        if all_of_it or path.name not in self._refused:
+                            self._send_file(path, store, known, sent)
+        except ResultsDBUnavailableError as error:
+            if sent.sent:
+                error.add_note(f"{sent.sent} of the results that waited were sent before.")
+            raise
+        if all_of_it and self.exists:
+            self._tidy()
+        return sent
+
+    def send_blobs(self, digests: set[str], store: ResultsDB) -> None:
+        """Send those of the blobs that wait.
+
+        Raises:
+            CorruptBlobError: A blob is damaged.
+            ResultsDBUnavailableError: The store is away.
+            ResultsDBError: The store refuses one.
+        """
+        for digest in sorted(digests):
+            # Another process may be sending it: then the store has it.
+            with suppress(BlobNotFoundError):
+                copy_blob(digest, self.blobs.get, store)
+                self.blobs.discard(digest, 0)
+
+    def _send_file(self, path: Path, store: ResultsDB, known: set[str], sent: Sent) -> None:
+        """Send what is in a file; the blobs that are known to be in the store are added to."""
+        try:
+            collection, documents = _read(path)
+        except FileNotFoundError:  # sent by another process, where locks do not work
+            return
+        except SerializationError as error:
+            self._refused.add(path.name)
+            sent.refused.append(Refused("", path.name, str(error)))
+            return
+        refused: dict[str, str] = {}
+        whole = []
+        for document in documents:
+            digests = blob_digests(document)
+            try:
+                self.send_blobs(digests, store)
+                for digest in digests - known:
+                    if not store.has_blob(digest):
+                        raise BlobNotFoundError(f"Its blob {digest} is neither here nor there.")
+                    known.add(digest)
+            except ResultsDBUnavailableError:
+                raise
+            except (ResultsDBError, BlobNotFoundError) as error:
+                refused[document["_id"]] = str(error)
+            else:
+                whole.append(document)
+        outcomes = store_each(store, collection, whole)
+        for document, outcome in zip(whole, outcomes, strict=True):
+            if isinstance(outcome, LUMEServicesError):
+                refused[document["_id"]] = str(outcome)
+            elif outcome == document["_id"]:
+                sent.sent += 1
+            else:
+                sent.already_there += 1
+        if not refused:
+            path.unlink(missing_ok=True)
+            return
+        self._refused.add(path.name)
+        sent.refused += [Refused(collection, name, reason) for name, reason in refused.items()]
+        with suppress(OSError):  # the others would be sent once more, and nothing come of it
+            _write(path, collection, [one for one in documents if one["_id"] in refused])
+
+    def _files(self) -> list[Path]:
+        """The files of documents, the oldest first."""
+        with self._errors(), suppress(FileNotFoundError):
+            return sorted(
+                path
+                for path in self._documents.iterdir()
+                if path.suffix == _ENDING and not path.name.startswith(TEMPORARY_PREFIX)
+            )
+        return []
+
+    def _make(self) -> None:
+        make_folder(self._documents)
+        file = self.folder / "address"
+        if not file.exists():
+            with replacing(file) as new:
+                new.write_text(self.address + "\n", encoding="utf-8")
+
+    def _tidy(self) -> None:
+        """Delete what killed processes left behind."""
+        self.blobs.discard_unfinished(_LEFT_OVER_S)
+        if not self._files():
+            for blob in self.blobs:
+                self.blobs.discard(blob.digest, _LEFT_OVER_S)
+        for path in self._documents.glob(f"{TEMPORARY_PREFIX}*"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _LEFT_OVER_S:
+                    path.unlink()
+
+    @contextmanager
+    def _alone(self, wait: bool) -> Iterator[bool]:
+        """Whether no other process, or thread, is sending. Two would do no harm, only work."""
+        with self._errors():
+            lock = (self.folder / "lock").open("w")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            except OSError:  # a filesystem without locks
+                pass
+            yield True
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ResultsDBError(
+                f"The outbox {self.folder} failed: {error.strerror}. See to it that there is "
+                "space and that the folder can be used."
+            ) from error
+
+
+def waiting(folder: Path) -> list[Waiting]:
+    """What waits for which store, those for which something does.
+
+    Args:
+        folder: The folder of all outboxes, ``LUME_HOME/outbox``.
+    """
+    found = []
+    for file in sorted(folder.glob("*/address")):
+        outbox = Outbox(folder, file.read_text(encoding="utf-8").rstrip("\n"))
+        count = sum(map(_count, outbox._files()))
+        if count:
+            found.append(Waiting(outbox.address, count, outbox.folder))
+    return found
+
+
+# A file of documents: a line with the collection and their number, then two lines each, the text
+# and the raw bytes of its row (see ``sqlite.rows``), these in base64.
+
+
+def _write(path: Path, collection: str, documents: Sequence[Document]) -> None:
+    with replacing(path) as new, new.open("w", encoding="ascii") as file:
+        print(json.dumps({"collection": collection, "documents": len(documents)}), file=file)
+        for document in documents:
+            text, raw = encode(document)
+            print(text, file=file)
+            print(_NO_BYTES if raw is None else base64.b64encode(raw).decode(), file=file)
+
+
+def _read(path: Path) -> tuple[str, list[Document]]:
+    """The collection, and the documents.
+
+    Raises:
+        SerializationError: The file is damaged.
+        FileNotFoundError: There is no such file.
+    """
+    decode = Decoder().decode
+    try:
+        header, *lines = path.read_text(encoding="ascii").splitlines()
+        facts = json.loads(header)
+        documents = [
+            decode(text, None if raw == _NO_BYTES else base64.b64decode(raw, validate=True))
+            for text, raw in zip(lines[::2], lines[1::2], strict=True)
+        ]
+        if len(documents) != facts["documents"]:
+            raise ValueError("not all documents are there")
+        return facts["collection"], documents
+    except (ValueError, KeyError, TypeError) as error:
+        raise SerializationError(
+            f"{path} is damaged ({error}): what is left of it is JSON text, two lines a result."
+        ) from error
+
+
+def _count(path: Path) -> int:
+    try:
+        with path.open(encoding="ascii") as file:
+            return int(json.loads(file.readline())["documents"])
+    except FileNotFoundError:
+        return 0
+    except (OSError, ValueError, KeyError, TypeError):
+        return 1

@@ -7,6 +7,10 @@ Subclass the suite in a test module and supply the filesystem::
         def filesystem(self):
             return MyFilesystem(...)          # empty, and this test's own
 
+        @pytest.fixture
+        def another(self, filesystem):
+            return MyFilesystem(...)          # the same files, as another process sees them
+
 Needs pytest.
 """
 # ruff: noqa: D102 (the name of a test says what it is about)
@@ -14,6 +18,7 @@ Needs pytest.
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +71,11 @@ class FilesystemConformance:
         """An empty filesystem of this test's own."""
         raise NotImplementedError
 
+    @pytest.fixture
+    def another(self, filesystem: Filesystem) -> Filesystem:
+        """A second instance for the same files, as another process would have it."""
+        raise NotImplementedError
+
     def test_identifier(self, filesystem: Filesystem) -> None:
         assert isinstance(filesystem.identifier, str)
         assert filesystem.identifier
@@ -76,12 +86,20 @@ class FilesystemConformance:
         assert filesystem.read("a.bin", _BYTES) == content
 
     @pytest.mark.parametrize(
-        "path", ["with space.txt", "ünïcode.txt", "XCOR:LI21:1.VAL", "a", "#?&"]
+        "path",
+        [
+            *("with space.txt", " a ", "ünïcode.txt", "磁石.txt", "XCOR:LI21:1.VAL", "a", ".a"),
+            *("#?&", "[a]*.txt", "100%.txt", "a%20b+c.txt", "a\\b", "'\"$(a)"),
+        ],
     )
     def test_any_name(self, filesystem: Filesystem, path: str) -> None:
         filesystem.write(path, b"1", _BYTES)
         assert filesystem.read(path, _BYTES) == b"1"
         assert filesystem.list_dir() == [path]
+        filesystem.write(f"{path}.d/{path}", b"2", _BYTES)
+        assert filesystem.list_dir(f"{path}.d") == [path]
+        filesystem.delete(f"{path}.d/{path}")
+        assert filesystem.file_exists(path)
 
     def test_replaces_a_longer_file(self, filesystem: Filesystem) -> None:
         filesystem.write("a.txt", b"long" * 100, _BYTES)
@@ -138,6 +156,55 @@ class FilesystemConformance:
             filesystem.write("a", b"1", _BYTES)
         assert filesystem.read("a/b.txt", _BYTES) == b"1"
         assert filesystem.list_dir() == ["a/"]
+
+    def test_a_file_is_no_folder(self, filesystem: Filesystem) -> None:
+        filesystem.write("a", b"1", _BYTES)
+        for use in (
+            lambda: filesystem.write("a/b.txt", b"1", _BYTES),
+            lambda: filesystem.write("a/b/c.txt", b"1", _BYTES),
+            lambda: filesystem.create_dir("a/b"),
+            lambda: filesystem.list_dir("a"),
+        ):
+            with pytest.raises(FilesystemError):
+                use()
+        assert not filesystem.file_exists("a/b.txt")
+        assert not filesystem.dir_exists("a/b")
+        assert filesystem.list_dir() == ["a"]
+
+    def test_the_root_is_a_folder(self, filesystem: Filesystem) -> None:
+        assert filesystem.dir_exists("")
+        assert not filesystem.file_exists("")
+        filesystem.create_dir("")
+        with pytest.raises(FilesystemError):
+            filesystem.write("", b"1", _BYTES)
+
+    def test_another_instance_sees_every_change_at_once(
+        self, filesystem: Filesystem, another: Filesystem
+    ) -> None:
+        for number in range(3):
+            filesystem.write(f"sub{number}/a.txt", b"1", _BYTES)
+            assert another.file_exists(f"sub{number}/a.txt")
+            assert another.list_dir(f"sub{number}") == ["a.txt"]
+            another.write(f"sub{number}/a.txt", b"22", _BYTES)
+            another.write(f"sub{number}/b.txt", b"1", _BYTES)
+            assert filesystem.read(f"sub{number}/a.txt", _BYTES) == b"22"
+            assert filesystem.list_dir(f"sub{number}") == ["a.txt", "b.txt"]
+            filesystem.delete(f"sub{number}/a.txt")
+            assert not another.file_exists(f"sub{number}/a.txt")
+            assert another.list_dir(f"sub{number}") == ["b.txt"]
+            with pytest.raises(MissingFileError):
+                another.read(f"sub{number}/a.txt", _BYTES)
+            assert len(another.list_dir()) == number + 1
+
+    def test_threads_write_into_a_new_folder_at_once(self, filesystem: Filesystem) -> None:
+        def write(number: int) -> bytes:
+            path = f"new/deeper/{number}.txt"
+            filesystem.write(path, b"%d" % number, _BYTES)
+            return bytes(filesystem.read(path, _BYTES))
+
+        with ThreadPoolExecutor(8) as threads:
+            assert list(threads.map(write, range(16))) == [b"%d" % number for number in range(16)]
+        assert len(filesystem.list_dir("new/deeper")) == 16
 
     def test_lists_one_folder(self, filesystem: Filesystem) -> None:
         assert filesystem.list_dir() == []
@@ -229,7 +296,7 @@ class FilesystemConformance:
             filesystem.write("a.txt", b"1", DiskFull())
 
     def test_readers_see_whole_files_while_writers_replace_them(
-        self, filesystem: Filesystem
+        self, filesystem: Filesystem, another: Filesystem
     ) -> None:
         contents = [bytes([digit]) * 200_000 for digit in range(3)]
         filesystem.write("a.bin", contents[0], _BYTES)
@@ -239,7 +306,7 @@ class FilesystemConformance:
         def write(content: bytes) -> None:
             try:
                 while not done.is_set():
-                    filesystem.write("a.bin", content, _BYTES)
+                    another.write("a.bin", content, _BYTES)
             except BaseException as error:
                 failures.append(error)
 

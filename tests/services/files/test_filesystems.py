@@ -28,10 +28,20 @@ class TestLocalConformance(FilesystemConformance):
         monkeypatch.chdir(tmp_path)
         return LocalFilesystem()
 
+    @pytest.fixture
+    def another(self, filesystem, tmp_path):
+        return LocalFilesystem(tmp_path)
+
 
 class TestMountedOnHostConformance(ConfinedFilesystemConformance):
     @pytest.fixture
     def filesystem(self, tmp_path):
+        return MountedFilesystem(
+            mount_path=tmp_path / "mount", mount_alias=tmp_path / "not here" / "alias"
+        )
+
+    @pytest.fixture
+    def another(self, filesystem, tmp_path):
         return MountedFilesystem(
             mount_path=tmp_path / "mount", mount_alias=tmp_path / "not here" / "alias"
         )
@@ -41,6 +51,12 @@ class TestMountedInJobConformance(ConfinedFilesystemConformance):
     @pytest.fixture
     def filesystem(self, tmp_path):
         (tmp_path / "alias").mkdir()
+        return MountedFilesystem(
+            mount_path=tmp_path / "not here" / "mount", mount_alias=tmp_path / "alias"
+        )
+
+    @pytest.fixture
+    def another(self, filesystem, tmp_path):
         return MountedFilesystem(
             mount_path=tmp_path / "not here" / "mount", mount_alias=tmp_path / "alias"
         )

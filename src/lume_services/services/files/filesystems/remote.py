@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import re
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import urlsplit
-from weakref import WeakSet
 
 from pydantic import SecretStr
 
 from lume_services.errors import (
     ConfigurationError,
     FilesystemError,
-    FilesystemUnavailableError,
-    LUMEServicesError,
-    MissingDependencyError,
-    MissingFileError,
     PathOutsideFilesystemError,
 )
 from lume_services.services._atomic import TEMPORARY_PREFIX
-from lume_services.services._retry import retrying
+from lume_services.services.files.filesystems._session import CREDENTIAL, Session
 from lume_services.services.files.filesystems.filesystem import Filesystem
 
 if TYPE_CHECKING:
@@ -34,15 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RemoteFilesystem"]
 
-T = TypeVar("T")
-
 _LONGEST_PATH = 1024
 """Bytes of UTF-8 in a key of S3; one limit for all, so that files can move between servers."""
-
-_EXTRAS = {"sftp": "sftp", "ssh": "sftp", "s3": "s3", "s3a": "s3"}
-
-# Options that are text even where they look like a number: 1234 may well be a password.
-_CREDENTIAL = re.compile("account|key|name|pass|secret|token|user")
 
 
 class RemoteFilesystem(Filesystem):
@@ -54,8 +41,8 @@ class RemoteFilesystem(Filesystem):
 
     Paths are relative to the URL's. Nothing is connected, and no driver imported, before the first
     use. A server that does not answer within ``timeout_s`` is reported; once it was reached, what
-    a lost connection or a busy server ended is tried again for ``retry_s``. After a fork the child
-    connects anew.
+    a lost connection or a busy server ended is tried again for ``retry_s``. A connection is shared
+    by the threads of a process, and not with its forks.
     """
 
     timeout_s: ClassVar[float] = 4.0
@@ -75,23 +62,19 @@ class RemoteFilesystem(Filesystem):
             ConfigurationError: The URL holds a password, or is none.
         """
         self.identifier = identifier
-        self._options = dict(options or {})
-        self._variable = f"LUME_FILESYSTEMS__{identifier.upper()}"
-        scheme, separator, rest = url.partition("://")
+        self.url = url
+        self._session = Session(
+            identifier, url, options or {}, timeout_s=self.timeout_s, retry_s=self.retry_s
+        )
+        _, separator, rest = url.partition("://")
+        variable = self._session.variable
         if not separator or not rest:
-            raise ConfigurationError(f"{self._variable}__URL is not a URL: scheme://…")
+            raise ConfigurationError(f"{variable}__URL is not a URL: scheme://…")
         if urlsplit(f"//{rest.partition('/')[0]}").password:
             raise ConfigurationError(
-                f"{self._variable}__URL holds a password, which would be shown with it: give it as "
-                f"{self._variable}__OPTIONS__PASSWORD."
+                f"{variable}__URL holds a password, which would be shown with it: give it as "
+                f"{variable}__OPTIONS__PASSWORD."
             )
-        self.url = url
-        self._scheme = scheme.lower()
-        self._reached = False
-        self._inherited: list[Connection] = []
-        self._open: Connection | None = None
-        self._opening = threading.Lock()
-        _FILESYSTEMS.add(self)
 
     @classmethod
     def from_url(
@@ -116,26 +99,27 @@ class RemoteFilesystem(Filesystem):
         """See ``Filesystem.reading``; a temporary copy is given."""
         name = self._inside(path)
         with self._copy("read", path) as local:
-            self._do("read", path, lambda server: server.fetch(name, local))
+            self._session.do("read", path, lambda server: server.fetch(name, local))
             yield local
 
     @contextmanager
     def writing(self, path: str, *, create_dir: bool = True) -> Iterator[Path]:
         """See ``Filesystem.writing``; what is written is sent when the context is left."""
         name = self._inside(path)
-        self._do("write", path, lambda server: self._check_target(server, name, create_dir))
+        new_folder = self._session.do(
+            "write", path, lambda server: _check_target(server, name, create_dir)
+        )
         with self._copy("write", path) as local:
             with self._reporting("write", path):
                 local.touch()
             yield local
 
             def store(server: Connection) -> None:
-                # Asked again: the folder may be gone, and making it twice does no harm.
-                if self._check_target(server, name, create_dir):
+                if new_folder:
                     server.make_folder_for_file(_parent(name))
                 server.store(local, name)
 
-            self._do("write", path, store)
+            self._session.do("write", path, store)
 
     def delete(self, path: str) -> None:
         """See ``Filesystem.delete``."""
@@ -148,17 +132,17 @@ class RemoteFilesystem(Filesystem):
             if found == "folder" or not name:
                 raise IsADirectoryError("it is a folder")
             if found is None and not tried:
-                raise FileNotFoundError
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             if found is not None:
                 tried = True  # if the connection is lost now, it may be deleted all the same
                 server.delete(name)
 
-        self._do("delete", path, delete)
+        self._session.do("delete", path, delete)
 
     def file_exists(self, path: str) -> bool:
         """See ``Filesystem.file_exists``."""
         name = self._inside(path)
-        return self._do("look for", path, lambda server: server.kind(name)) == "file"
+        return self._session.do("look for", path, lambda server: server.kind(name)) == "file"
 
     def dir_exists(self, path: str) -> bool:
         """See ``Filesystem.dir_exists``."""
@@ -167,7 +151,7 @@ class RemoteFilesystem(Filesystem):
         def exists(server: Connection) -> bool:
             return _is_root_of_keys(server, name) or server.kind(name) == "folder"
 
-        return self._do("look for", path, exists)
+        return self._session.do("look for", path, exists)
 
     def create_dir(self, path: str) -> None:
         """See ``Filesystem.create_dir``; in an object store, an empty object marks the folder."""
@@ -177,7 +161,7 @@ class RemoteFilesystem(Filesystem):
             if _missing_folder(server, name):
                 server.make_folder(name)
 
-        self._do("make", path, create)
+        self._session.do("make", path, create)
 
     def list_dir(self, path: str = "") -> list[str]:
         """See ``Filesystem.list_dir``."""
@@ -191,7 +175,7 @@ class RemoteFilesystem(Filesystem):
                     return []
                 raise
 
-        return sorted(self._do("list", path, names))
+        return sorted(self._session.do("list", path, names))
 
     def _inside(self, path: str) -> str:
         """The path from the root on, normal; "" is the root.
@@ -223,17 +207,6 @@ class RemoteFilesystem(Filesystem):
             )
         return name
 
-    def _check_target(self, server: Connection, name: str, create_dir: bool) -> bool:
-        """Refuse what cannot become a file; tell whether its folder has to be made."""
-        found = server.kind(name)
-        if found == "folder" or not name:
-            raise IsADirectoryError("it is a folder")
-        if found == "file" or not _missing_folder(server, _parent(name)):
-            return False
-        if not create_dir:
-            raise FileNotFoundError("its folder does not exist; create_dir=True makes it")
-        return True
-
     @contextmanager
     def _copy(self, verb: str, path: str) -> Iterator[Path]:
         """A place for a temporary copy of a file, of the same suffix."""
@@ -242,140 +215,17 @@ class RemoteFilesystem(Filesystem):
         with folder as name:
             yield Path(name) / f"file{PurePosixPath(path).suffix}"
 
-    def _do(self, verb: str, path: str, action: Callable[[Connection], T]) -> T:
-        """Do something on the server, again if need be; errors become those of ``Filesystem``."""
-        within_s = self.retry_s if self._reached else 0
-        try:
-            done: T = retrying(self._is_passing, within_s=within_s)(self._attempt, action)
-            return done
-        except LUMEServicesError:
-            raise
-        except Exception as error:  # every driver has errors of its own
-            failure = self._failure(f"Cannot {verb} {path!r} on", error)
-            cause = error
-        raise failure from self._showable(cause)
 
-    def _attempt(self, action: Callable[[Connection], T]) -> T:
-        server = self._connection()
-        try:
-            with server.turn:
-                server.fs.invalidate_cache()  # nothing is remembered from earlier calls
-                result = action(server)
-        except Exception as error:
-            if not server.is_passing(error):
-                self._reached = True
-            elif self._open is server:
-                self._open = None
-            raise
-        self._reached = True
-        return result
-
-    def _connection(self) -> Connection:
-        """The connection of this process, made when there is none.
-
-        Raises:
-            FilesystemUnavailableError: The server does not answer.
-            ConfigurationError: It refuses, or a package is missing.
-        """
-        with self._opening:
-            if self._open is None:
-                try:
-                    self._open = self._kind()(self.url, self._options, timeout_s=self.timeout_s)
-                    return self._open
-                except LUMEServicesError:
-                    raise
-                except ImportError as error:
-                    raise self._missing_package(error) from error
-                except Exception as error:  # every driver has errors of its own
-                    failure = self._failure("Cannot connect to", error, connecting=True)
-                    cause = error
-                raise failure from self._showable(cause)
-            return self._open
-
-    def _kind(self) -> type[Connection]:
-        try:
-            from lume_services.services.files.filesystems._connection import connection_class
-
-            return connection_class(self._scheme)
-        except ImportError as error:
-            raise self._missing_package(error) from error
-
-    def _missing_package(self, error: ImportError) -> MissingDependencyError:
-        extra = _EXTRAS.get(self._scheme)
-        if extra:
-            remedy = f"needs the package {error.name!r}: pip install 'lume-services[{extra}]'"
-        else:
-            remedy = f"needs a package that is not installed: {error}"
-        return MissingDependencyError(f"{self._variable}__URL={self.url!r} {remedy}")
-
-    def _is_passing(self, error: BaseException) -> bool:
-        if isinstance(error, LUMEServicesError):
-            return isinstance(error, FilesystemUnavailableError)
-        return self._kind().is_passing(error)
-
-    def _failure(
-        self, what: str, error: Exception, *, connecting: bool = False
-    ) -> FilesystemError | ConfigurationError:
-        """Say what failed, why, and what to look at."""
-        kind = self._kind()
-        what = f"{what} filesystem {self.identifier!r} ({self.url}): "
-        reason = self._reason(error)
-        advice = kind.advice(error, self._variable)
-        settings = advice or f"Check {self._variable}__URL and {self._variable}__OPTIONS__…"
-        if kind.is_passing(error):
-            tried = f" It was tried again for {self.retry_s:g} s." if self._reached else ""
-            return FilesystemUnavailableError(
-                f"{what}the server does not answer: {reason}.{tried} {settings}"
-            )
-        if connecting or kind.is_misconfigured(error):
-            return ConfigurationError(f"{what}{reason}. {settings}")
-        if isinstance(error, FileNotFoundError):
-            reason = str(error) if "create_dir" in str(error) else "there is no such file or folder"
-            return MissingFileError(f"{what}{reason}.")
-        return FilesystemError(f"{what}{reason}. {advice}".rstrip())
-
-    def _reason(self, error: BaseException) -> str:
-        """What an error says, without the secrets, of which drivers make part of a message."""
-        text = (getattr(error, "strerror", None) or str(error)).strip().rstrip(".")
-        if isinstance(error, TimeoutError) and not text:
-            text = f"no answer within {self.timeout_s:g} s"
-        for secret in self._secrets():
-            text = text.replace(secret, "********")
-        return text or type(error).__name__
-
-    def _secrets(self) -> list[str]:
-        return [
-            value
-            for name, value in self._options.items()
-            if isinstance(value, str) and _CREDENTIAL.search(name) and len(value) > 3
-        ]
-
-    def _showable(self, error: BaseException) -> BaseException | None:
-        """The error as the cause of ours, unless a traceback of it would show a secret."""
-        chain: BaseException | None = error
-        while chain is not None:
-            if any(secret in str(chain) for secret in self._secrets()):
-                return None
-            chain = chain.__cause__ or chain.__context__
-        return error
-
-    def _forget(self) -> None:
-        """Leave the connection to the parent process; it is kept, so that nothing closes it."""
-        if self._open is not None:
-            self._inherited.append(self._open)
-        self._open = None
-        self._opening = threading.Lock()
-
-
-_FILESYSTEMS: WeakSet[RemoteFilesystem] = WeakSet()
-
-
-def _forget_connections() -> None:
-    for filesystem in list(_FILESYSTEMS):
-        filesystem._forget()
-
-
-os.register_at_fork(after_in_child=_forget_connections)
+def _check_target(server: Connection, name: str, create_dir: bool) -> bool:
+    """Refuse what cannot become a file; tell whether its folder has to be made."""
+    found = server.kind(name)
+    if found == "folder" or not name:
+        raise IsADirectoryError("it is a folder")
+    if found == "file" or not _missing_folder(server, _parent(name)):
+        return False
+    if not create_dir:
+        raise FileNotFoundError(errno.ENOENT, "its folder does not exist; create_dir=True makes it")
+    return True
 
 
 def _is_root_of_keys(server: Connection, name: str) -> bool:
@@ -412,4 +262,4 @@ def _option(name: str, text: str) -> Any:
     except ValueError:
         return text
     structured = isinstance(value, dict | list)
-    return value if structured or not _CREDENTIAL.search(name) else text
+    return value if structured or not CREDENTIAL.search(name) else text

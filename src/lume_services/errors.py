@@ -20,6 +20,7 @@
     ├── ModelDBError                       the model registry refused or failed
     │   ├── ConstraintError                    a row contradicts what is stored
     │   ├── ModelDBUnavailableError            (ConnectionError) away for now: try again later
+    │   │   └── ModelDBUnreachableError            (ConfigurationError) never reached: away, or wrong
     │   └── SchemaError                        its tables are not those of this version
     ├── ResultsDBError                     the results database refused or failed
     │   ├── ResultsDBUnavailableError          (ConnectionError) away for now: try again later
@@ -71,6 +72,7 @@ __all__ = [
     "MissingFileError",
     "ModelDBError",
     "ModelDBUnavailableError",
+    "ModelDBUnreachableError",
     "ModelFailedError",
     "ModelLoadError",
     "ModelNotFoundError",
@@ -171,6 +173,10 @@ class ConstraintError(ModelDBError):
 
 class ModelDBUnavailableError(ModelDBError, ConnectionError):
     """The registry cannot be reached, or was lost: the same call may succeed later."""
+
+
+class ModelDBUnreachableError(ModelDBUnavailableError, ConfigurationError):
+    """No server has answered this process yet: it is away, or host or port are wrong."""
 
 
 class SchemaError(ModelDBError):

@@ -1,24 +1,68 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from lume_services.services.models import ModelDBService
-from lume_services.services.models.db import ModelDB, ModelDBConfig
+from lume_services.services.models.db import ConnectionConfig, ModelDB, ModelDBConfig
+from lume_services.services.models.db.schema import Base
+from tests.servers import MariaDB, PostgreSQL
+
+DATABASES = ("sqlite", "mariadb", "postgresql")
+
+
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest) -> str:
+    """What the registry is kept in; every test that uses it runs on all of them."""
+    return str(request.param)
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    """A SQLite database that does not exist yet."""
-    return f"sqlite:///{tmp_path / 'registry' / 'models.db'}"
+def server(database: str, request: pytest.FixtureRequest) -> MariaDB | PostgreSQL:
+    """The database's server, for tests that are not for SQLite."""
+    found = request.getfixturevalue(database)
+    assert isinstance(found, MariaDB | PostgreSQL)
+    return found
 
 
 @pytest.fixture
-def model_db(url: str) -> Iterator[ModelDB]:
-    model_db = ModelDB(ModelDBConfig(url=url))
-    yield model_db
+def url(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without tables; that of SQLite does not even exist."""
+    if database == "sqlite":
+        return f"sqlite:///{tmp_path / 'registry' / 'models.db'}"
+    return str(request.getfixturevalue(f"{database}_url"))
+
+
+@pytest.fixture(scope="session")
+def with_tables(request: pytest.FixtureRequest) -> Any:
+    """URL of a server's database that has the tables; tests that use it leave no row."""
+
+    @cache
+    def made(database: str) -> str:
+        url = str(request.getfixturevalue(database).url("lume-registry"))
+        registry(url).apply_schema()
+        return url
+
+    return made
+
+
+@pytest.fixture
+def model_db(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ModelDB]:
+    """An empty registry."""
+    if database == "sqlite":
+        model_db = ModelDB(ModelDBConfig(url=request.getfixturevalue("url")))
+        yield model_db
+    else:
+        model_db = ModelDB(ModelDBConfig(url=request.getfixturevalue("with_tables")(database)))
+        yield model_db
+        with model_db.session(write=True) as session:
+            for table in reversed(Base.metadata.sorted_tables):
+                session.execute(text(f"DELETE FROM {table.name}"))
     model_db.close()
 
 
@@ -30,3 +74,9 @@ def service(model_db: ModelDB) -> ModelDBService:
 @pytest.fixture
 def model_id(service: ModelDBService) -> int:
     return service.store_model("Ada", "SLAC", "LCLS", "cu_hxr", "injector")
+
+
+def registry(url: str, **connection: Any) -> ModelDBService:
+    """The registry in a database, by connections of its own."""
+    config = ModelDBConfig(url=url, connection=ConnectionConfig(**connection))
+    return ModelDBService(ModelDB(config))

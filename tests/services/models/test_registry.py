@@ -1,11 +1,13 @@
-"""What the registry keeps, and what it says when asked for something else."""
+"""What the registry keeps, and what it says when asked for something else: on every database."""
 
 from __future__ import annotations
 
 import pickle
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from sqlalchemy import event
 
@@ -23,7 +25,7 @@ from lume_services.errors import (
 )
 from lume_services.services.models import ModelDBService
 from lume_services.services.models.db import ModelDB
-from lume_services.services.models.db.schema import Deployment, Model
+from lume_services.services.models.db.schema import Deployment, Model, Project
 
 X = {"variable_class": "ScalarVariable", "name": "x", "value_range": [float("-inf"), 1.0]}
 
@@ -40,6 +42,69 @@ class TestModels:
         names = ["Ada", "SLAC", "LCLS", "cu_hxr", "injector"]
         names[place] = names[place].swapcase()
         assert service.store_model(*names) != model_id
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ["A", "a"],
+            ["\u00e9", "e\u0301"],  # é in one piece and in two
+            ["stra\u00dfe", "strasse"],
+            ["a-b", "ab"],
+            ["a\u00a0b", "a b"],
+            ["i", "I", "\u0130", "\u0131"],
+            ["\u212a", "K"],  # the sign for kelvin
+            ["\U0001f642", "\U0001f643"],
+            ["1", "01", "1.0"],
+            ["a%", "a_", "ab"],
+            ["\\", "\\\\"],
+            ["'", "''", '"'],
+        ],
+        ids=ascii,
+    )
+    def test_names_are_the_same_to_the_letter_only(
+        self, service: ModelDBService, names: list[str]
+    ) -> None:
+        ids = {name: service.store_model(name, "", "", "", "") for name in names}
+        assert len(set(ids.values())) == len(names)
+        projects = [service.store_project(name) for name in names]
+        for name, model_id in ids.items():
+            assert service.get_model(author=name).model_id == model_id
+            assert service.store_model(name, "", "", "", "") == model_id
+            assert service.get_project(project_name=name).project_name == name
+        assert [project.project_name for project in service.get_projects()] == sorted(projects)
+
+    @pytest.mark.parametrize("around", ["injector ", " injector", "injector\t", "injector\n"])
+    def test_blanks_around_a_name_are_another_name(
+        self, service: ModelDBService, model_id: int, around: str
+    ) -> None:
+        with pytest.raises(ModelNotFoundError):
+            service.get_model(description=around)
+        with pytest.raises(InvalidInputError, match="white space"):
+            service.store_model("Ada", "SLAC", "LCLS", "cu_hxr", around)
+
+    @pytest.mark.parametrize("text", ["a\0b", "\ud800"], ids=ascii)
+    def test_what_is_no_text(self, service: ModelDBService, model_id: int, text: str) -> None:
+        with pytest.raises(ModelDBError, match=r"model\.author holds what is not a character"):
+            service.store_model(text, "", "", "", "")
+        with pytest.raises(ModelNotFoundError):
+            service.get_model(author=text)
+
+    def test_criteria_are_of_the_column_s_type(
+        self, service: ModelDBService, model_id: int
+    ) -> None:
+        assert service.get_model(model_id=np.int64(model_id)).author == "Ada"
+        for value in ("1", 1.0, "one"):
+            with pytest.raises(InvalidInputError, match=r"Model\.model_id is a whole number"):
+                service.get_model(model_id=value)
+        with pytest.raises(InvalidInputError, match=r"Model\.author is text, not int: 5"):
+            service.get_model(author=5)
+
+    @pytest.mark.parametrize("number", [-1, 2**31, 2**63, 2**100])
+    def test_number_that_no_model_has(self, service: ModelDBService, number: int) -> None:
+        with pytest.raises(ModelNotFoundError):
+            service.get_model(model_id=number)
+        with pytest.raises(ModelNotFoundError):
+            service.store_deployment(number, "1.0")
 
     def test_is_given_back(self, service: ModelDBService, model_id: int) -> None:
         model = service.get_model(laboratory="SLAC", facility="LCLS")
@@ -132,7 +197,9 @@ class TestDeployments:
 
     def test_other_content_again(self, service: ModelDBService, model_id: int) -> None:
         service.store_deployment(model_id, "1.0", sha256="a" * 64)
-        with pytest.raises(ModelDBError, match=r"1\.0 of model 1 .*sha256.*use a new version"):
+        with pytest.raises(
+            ModelDBError, match=rf"1\.0 of model {model_id} .*sha256.*use a new version"
+        ):
             service.store_deployment(model_id, "1.0", sha256="b" * 64)
 
     def test_same_code_found_elsewhere(self, service: ModelDBService, model_id: int) -> None:
@@ -307,8 +374,13 @@ class TestFlows:
             service.store_flow_of_flows(parent, [two, one])
         with pytest.raises(InvalidInputError, match="twice"):
             service.store_flow_of_flows(parent, [one, one])
-        with pytest.raises(FlowNotFoundError, match="'no-flow'"):
-            service.store_flow_of_flows(one, ["no-flow"])
+        for unknown in ("no-flow", f"{two} ", two.upper()):
+            with pytest.raises(FlowNotFoundError, match=unknown):
+                service.store_flow_of_flows(one, [unknown])
+            with pytest.raises(FlowOfFlowsNotFoundError):
+                service.get_flow_of_flows(parent_flow_id=unknown)
+        with pytest.raises(FlowOfFlowsNotFoundError):
+            service.get_flow_of_flows(parent_flow_id=f"{parent} ")
 
     def test_flow_without_parts(self, service: ModelDBService, deployment_id: int) -> None:
         flow_id = self.store(service, deployment_id, "run")
@@ -331,7 +403,7 @@ class TestRows:
 
     def test_show_what_they_are(self, service: ModelDBService, model_id: int) -> None:
         assert repr(service.get_model()) == (
-            "Model(model_id=1, author='Ada', laboratory='SLAC', facility='LCLS', "
+            f"Model(model_id={model_id}, author='Ada', laboratory='SLAC', facility='LCLS', "
             "beampath='cu_hxr', description='injector')"
         )
 
@@ -355,3 +427,52 @@ def test_own_queries(model_db: ModelDB, service: ModelDBService, model_id: int) 
         model = session.get(Model, model_id)
     assert model is not None
     assert model.author == "Ada"
+
+
+def test_session_that_reads_keeps_nothing(model_db: ModelDB) -> None:
+    # SQLite forgets it, servers refuse it.
+    with suppress(ModelDBError), model_db.session() as session:
+        session.add(Project(project_name="p", description=""))
+        session.flush()
+    with model_db.session() as session:
+        assert session.get(Project, "p") is None
+
+
+def test_failed_block_leaves_nothing(model_db: ModelDB) -> None:
+    def fail() -> None:
+        with model_db.session(write=True) as session:
+            session.add(Project(project_name="p", description=""))
+            session.flush()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with model_db.session() as session:
+        assert session.get(Project, "p") is None
+
+
+def test_reference_to_nothing(model_db: ModelDB) -> None:
+    orphan = Deployment(model_id=7, version="1.0", is_live=False)
+    with (
+        pytest.raises(ConstraintError, match=r"(?i)foreign key"),
+        model_db.session(write=True) as session,
+    ):
+        session.add(orphan)
+
+
+def test_can_be_used_after_close(model_db: ModelDB, service: ModelDBService) -> None:
+    service.store_project("p")
+    model_db.close()
+    assert service.get_project().project_name == "p"
+
+
+def test_tells_what_it_is_and_whether_it_may_be_written_to(
+    database: str, model_db: ModelDB, service: ModelDBService
+) -> None:
+    model_db.check_writable()
+    with pytest.raises(ProjectNotFoundError):
+        service.get_projects()
+    name, _, number = model_db.version().partition(" ")
+    assert name.lower() == database
+    assert int(number.split(".")[0]) > 2
+    assert database[:5] in model_db.address.replace("mysql", "mariadb")

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from difflib import get_close_matches
-from typing import TypeVar
+from operator import index
+from typing import Any, TypeVar, cast
 
 from packaging.version import InvalidVersion, Version
-from sqlalchemy import ColumnElement, inspect
+from sqlalchemy import ColumnElement, Integer, String, false, inspect
+from sqlalchemy.orm import ColumnProperty
 
 from lume_services.errors import (
     AmbiguousError,
@@ -28,12 +30,15 @@ from lume_services.services.models.db.schema import (
     FlowOfFlows,
     Model,
     Project,
+    storable,
 )
 from lume_services.services.models.identity import normalized_version
 
-__all__ = ["Row", "age", "conditions", "is_version", "not_found", "only"]
+__all__ = ["Row", "age", "conditions", "is_version", "matches", "not_found", "only"]
 
 Row = TypeVar("Row", bound=Base)
+
+_NO_ID = 2**31  # nor may all databases be asked for one
 
 _NOT_FOUND: dict[type[Base], type[NotFoundError]] = {
     Model: ModelNotFoundError,
@@ -45,14 +50,15 @@ _NOT_FOUND: dict[type[Base], type[NotFoundError]] = {
 
 
 def conditions(table: type[Base], criteria: Mapping[str, object]) -> list[ColumnElement[bool]]:
-    """What a row must fulfil.
+    """What a row must fulfil; ``matches`` says whether it does to the letter.
 
     Args:
         table: The table that is asked.
         criteria: Columns of it and their values; None asks for rows without a value.
 
     Raises:
-        InvalidInputError: There is no such column; the message names the nearest.
+        InvalidInputError: There is no such column, and the message names the nearest; or the value
+            is not of its type.
     """
     columns = inspect(table).column_attrs
     for name in criteria:
@@ -60,19 +66,60 @@ def conditions(table: type[Base], criteria: Mapping[str, object]) -> list[Column
             near = get_close_matches(name, columns.keys(), n=1)
             known = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(columns.keys())}"
             raise InvalidInputError(f"{table.__name__} has no {name!r}; {known}")
-    return [
-        is_version(value) if name == "version" else columns[name].class_attribute == value
+    return [_condition(columns[name], value) for name, value in criteria.items()]
+
+
+def matches(row: Base, criteria: Mapping[str, object]) -> bool:
+    """Whether texts are the same to the letter.
+
+    MySQL and MariaDB take no notice of blanks at the end; they have collations that do, but none
+    that both have.
+    """
+    return all(
+        getattr(row, name) in (_written(value) if name == "version" else {value})
         for name, value in criteria.items()
-    ]
+        if isinstance(value, str)
+    )
 
 
-def is_version(*versions: object) -> ColumnElement[bool]:
+def is_version(*versions: str) -> ColumnElement[bool]:
     """The version, as it is written or as it is kept."""
-    written = {str(version) for version in versions}
-    for version in list(written):
-        with suppress(InvalidInputError):
-            written.add(normalized_version(version))
-    return Deployment.version.in_(sorted(written))
+    return Deployment.version.in_(sorted({form for one in versions for form in _written(one)}))
+
+
+def _written(version: str) -> set[str]:
+    written = {version}
+    with suppress(InvalidInputError):
+        written.add(normalized_version(version))
+    return written
+
+
+def _condition(column: ColumnProperty[Any], value: object) -> ColumnElement[bool]:
+    # Databases have ways of their own to compare a number with a text.
+    attribute = column.class_attribute
+    if value is None:
+        return cast(ColumnElement[bool], attribute.is_(None))
+    kind = column.columns[0].type
+    if isinstance(kind, Integer) and not isinstance(value, bool):
+        try:
+            number = index(value)  # type: ignore[arg-type]  # that is the question
+        except TypeError:
+            raise _of_another_type(column, value, "a whole number") from None
+        return attribute == number if abs(number) < _NO_ID else false()
+    if isinstance(kind, String):
+        if not isinstance(value, str):
+            raise _of_another_type(column, value, "text")
+        if not storable(value):
+            return false()
+        return is_version(value) if column.key == "version" else attribute == value
+    return cast(ColumnElement[bool], attribute == value)
+
+
+def _of_another_type(column: ColumnProperty[Any], value: object, what: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"{column.parent.class_.__name__}.{column.key} is {what}, not {type(value).__name__}: "
+        f"{value!r}"
+    )
 
 
 def age(deployment: Deployment) -> tuple[bool, Version, datetime, int]:

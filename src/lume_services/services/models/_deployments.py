@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from lume_services.errors import ModelDBError
-from lume_services.services.models._criteria import is_version, not_found
+from lume_services.services.models._criteria import conditions, is_version, not_found
 from lume_services.services.models.db.schema import Deployment, Model
 
 __all__ = ["make_live", "store"]
@@ -71,9 +71,10 @@ def make_live(session: Session, deployment: Deployment) -> None:
 
 def _lock(session: Session, model_id: int) -> None:
     """Let one transaction at a time change the deployments of a model."""
-    model = select(Model.model_id).where(Model.model_id == model_id).with_for_update()
+    criteria = {"model_id": model_id}
+    model = select(Model.model_id).where(*conditions(Model, criteria)).with_for_update()
     if session.scalar(model) is None:
-        raise not_found(Model, {"model_id": model_id})
+        raise not_found(Model, criteria)
 
 
 def _check_same(known: Deployment, new: Deployment) -> None:

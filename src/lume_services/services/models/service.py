@@ -8,12 +8,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import inspect, select
+from sqlalchemy.orm import Session
 
 from lume_services.errors import ConstraintError, InvalidInputError, ModelDBError
-from lume_services.services.models import _deployments
-from lume_services.services.models._criteria import Row, age, conditions, not_found, only
+from lume_services.services.models import _deployments, _flow_of_flows
+from lume_services.services.models._criteria import Row, age, conditions, matches, not_found, only
 from lume_services.services.models.db import ModelDB
-from lume_services.services.models.db.schema import Deployment, Flow, FlowOfFlows, Model, Project
+from lume_services.services.models.db.schema import (
+    Deployment,
+    Flow,
+    FlowOfFlows,
+    Model,
+    Project,
+    check_text,
+)
 from lume_services.services.models.identity import flow_id as make_flow_id
 from lume_services.services.models.identity import normalized_version
 
@@ -34,9 +42,14 @@ class ModelDBService:
     Args:
         model_db: The database. Nothing is connected before the first call.
 
+    Every method tries again what failed for a passing reason, see ``ModelDB.run``.
+
     Raises:
-        ModelDBError: From every method: the database cannot be reached or refused a statement,
-            or a text is longer than its column.
+        ModelDBError: From every method: the database refused a statement, or a text cannot be
+            kept, such as one that is longer than its column.
+        ModelDBUnavailableError: From every method: it cannot be reached, or was lost, for now.
+        ConfigurationError: From every method: it refused the user, the password, or another
+            setting.
     """
 
     def __init__(self, model_db: ModelDB) -> None:
@@ -70,7 +83,7 @@ class ModelDBService:
             "description": description,
         }
         _check_names(**names)
-        return self._get_or_create(Model(**names), names).model_id
+        return self._get_or_create(Model, names).model_id
 
     def get_model(self, **criteria: object) -> Model:
         """Get the one model that matches.
@@ -134,24 +147,27 @@ class ModelDBService:
             InvalidInputError: The version is not a PEP 440 version, or JSON cannot hold variables.
             ModelDBError: This version is stored with other content.
         """
-        new = Deployment(
-            model_id=model_id,
-            version=normalized_version(version),
-            source=source,
-            sha256=sha256,
-            image=image,
-            package_import_name=package_import_name,
-            is_live=False,
-            asset_dir=asset_dir,
-            kind=kind,
-            entry_point=entry_point,
-            variables=_as_json(variables),
-        )
-        with self._model_db.session(write=True) as session:
-            known = _deployments.store(session, new, version)
+        values = {
+            "model_id": model_id,
+            "version": normalized_version(version),
+            "source": source,
+            "sha256": sha256,
+            "image": image,
+            "package_import_name": package_import_name,
+            "is_live": False,
+            "asset_dir": asset_dir,
+            "kind": kind,
+            "entry_point": entry_point,
+            "variables": _as_json(variables),
+        }
+
+        def store(session: Session) -> int:
+            known = _deployments.store(session, Deployment(**values), version)
             if is_live and not known.is_live:
                 _deployments.make_live(session, known)
             return known.deployment_id
+
+        return self._model_db.run(store, write=True)
 
     def promote(self, deployment_id: int) -> Deployment:
         """Make a deployment the live one of its model, in place of the one that is.
@@ -162,8 +178,7 @@ class ModelDBService:
             DeploymentNotFoundError: There is no such deployment.
         """
         deployment = self.get_deployment(deployment_id=deployment_id)
-        with self._model_db.session(write=True) as session:
-            _deployments.make_live(session, deployment)
+        self._model_db.run(lambda session: _deployments.make_live(session, deployment), write=True)
         return self.get_deployment(deployment_id=deployment_id)
 
     def get_deployment(self, **criteria: object) -> Deployment:
@@ -218,8 +233,8 @@ class ModelDBService:
             InvalidInputError: The name begins or ends with white space.
         """
         _check_names(project_name=project_name)
-        project = Project(project_name=project_name, description=description)
-        return self._get_or_create(project, {"project_name": project_name}).project_name
+        values = {"project_name": project_name, "description": description}
+        return self._get_or_create(Project, values, "project_name").project_name
 
     def get_project(self, **criteria: object) -> Project:
         """Get the one project that matches.
@@ -236,7 +251,8 @@ class ModelDBService:
         Raises:
             ProjectNotFoundError: None matches.
         """
-        return self._find(Project, criteria)
+        # Not by the database, which may have been made to sort as a language does.
+        return sorted(self._find(Project, criteria), key=lambda project: project.project_name)
 
     def store_flow(
         self,
@@ -268,23 +284,24 @@ class ModelDBService:
         deployment = self.get_deployment(deployment_id=deployment_id)
         self.get_project(project_name=project_name)
         model = deployment.model
-        flow = Flow(
-            flow_id=make_flow_id(
-                author=model.author,
-                laboratory=model.laboratory,
-                facility=model.facility,
-                beampath=model.beampath,
-                description=model.description,
-                version=deployment.version,
-                project_name=project_name,
-                flow_name=flow_name,
-            ),
-            flow_name=flow_name,
+        flow_id = make_flow_id(
+            author=model.author,
+            laboratory=model.laboratory,
+            facility=model.facility,
+            beampath=model.beampath,
+            description=model.description,
+            version=deployment.version,
             project_name=project_name,
-            deployment_id=deployment_id,
-            entry_point=entry_point,
+            flow_name=flow_name,
         )
-        known = self._get_or_create(flow, {"flow_id": flow.flow_id})
+        values = {
+            "flow_id": flow_id,
+            "flow_name": flow_name,
+            "project_name": project_name,
+            "deployment_id": deployment_id,
+            "entry_point": entry_point,
+        }
+        known = self._get_or_create(Flow, values, "flow_id")
         if entry_point not in (None, known.entry_point):
             raise ModelDBError(
                 f"The flow {flow_name!r} of version {deployment.version} of model "
@@ -325,28 +342,9 @@ class ModelDBService:
         for flow, count in Counter(flow_ids).items():
             if count > 1:
                 raise InvalidInputError(f"flow_id={flow!r} is given twice")
-        with self._model_db.session(write=True) as session:
-            # Of two processes one stores the parts, and the other waits and finds them.
-            session.execute(
-                select(Flow.flow_id).where(Flow.flow_id == parent_flow_id).with_for_update()
-            )
-            for flow in (parent_flow_id, *flow_ids):
-                if session.get(Flow, flow) is None:
-                    raise not_found(Flow, {"flow_id": flow})
-            places = FlowOfFlows.parent_flow_id == parent_flow_id
-            known = session.scalars(
-                select(FlowOfFlows.flow_id).where(places).order_by(FlowOfFlows.position)
-            ).all()
-            if not known:
-                session.add_all(
-                    FlowOfFlows(parent_flow_id=parent_flow_id, flow_id=flow, position=position)
-                    for position, flow in enumerate(flow_ids)
-                )
-            elif list(known) != list(flow_ids):
-                raise ModelDBError(
-                    f"The flow {parent_flow_id!r} is stored with other parts: {', '.join(known)}. "
-                    "Deploy what changed under a new version."
-                )
+        self._model_db.run(
+            lambda session: _flow_of_flows.store(session, parent_flow_id, flow_ids), write=True
+        )
 
     def get_flow_of_flows(self, **criteria: object) -> list[Flow]:
         """Get the flows that a flow is made of, in order; ``parent_flow_id`` says of which one.
@@ -354,17 +352,8 @@ class ModelDBService:
         Raises:
             FlowOfFlowsNotFoundError: None matches: the flow is not made of others.
         """
-        statement = (
-            select(Flow)
-            .join(FlowOfFlows, FlowOfFlows.flow_id == Flow.flow_id)
-            .where(*conditions(FlowOfFlows, criteria))
-            .order_by(FlowOfFlows.parent_flow_id, FlowOfFlows.position)
-        )
-        with self._model_db.session() as session:
-            flows = list(session.scalars(statement))
-        if not flows:
-            raise not_found(FlowOfFlows, criteria)
-        return flows
+        places = self._find(FlowOfFlows, criteria, FlowOfFlows.parent_flow_id, FlowOfFlows.position)
+        return [place.flow for place in places]
 
     # Schema
 
@@ -384,29 +373,48 @@ class ModelDBService:
         """The revision of the tables that this version of LUME-services uses."""
         return self._model_db.head_revision()
 
-    def _select(self, table: type[Row], criteria: Mapping[str, object]) -> list[Row]:
-        statement = select(table).where(*conditions(table, criteria))
-        with self._model_db.session() as session:
-            return list(session.scalars(statement.order_by(*inspect(table).primary_key)))
+    def check_schema(self) -> None:
+        """See whether the tables are those of this version; nothing is changed.
 
-    def _find(self, table: type[Row], criteria: Mapping[str, object]) -> list[Row]:
-        rows = self._select(table, criteria)
+        Raises:
+            SchemaError: They are not; the message says what to run.
+        """
+        self._model_db.check_schema()
+
+    def _select(self, table: type[Row], criteria: Mapping[str, object], *order: Any) -> list[Row]:
+        statement = select(table).where(*conditions(table, criteria))
+        statement = statement.order_by(*(order or inspect(table).primary_key))
+        rows = self._model_db.run(lambda session: session.scalars(statement).all())
+        return [row for row in rows if matches(row, criteria)]
+
+    def _find(self, table: type[Row], criteria: Mapping[str, object], *order: Any) -> list[Row]:
+        rows = self._select(table, criteria, *order)
         if not rows:
             raise not_found(table, criteria)
         return rows
 
-    def _get_or_create(self, row: Row, unique: Mapping[str, object]) -> Row:
-        """Find the row with these unique values, or store this one."""
-        found = self._select(type(row), unique)
-        if not found:
-            try:
-                with self._model_db.session(write=True) as session:
-                    session.add(row)
-            except ConstraintError:
-                found = self._select(type(row), unique)
-                if not found:
-                    raise  # not for another process that was first
-        return found[0] if found else row
+    def _get_or_create(self, table: type[Row], values: dict[str, Any], *unique: str) -> Row:
+        """Find the row with these values, of which some or all are its identity, or store it."""
+        check_text(table(**values))
+        identity = {name: values[name] for name in unique or values}
+
+        def store(session: Session) -> Row:
+            # A new one for each attempt: one that failed may have been given a number.
+            row = table(**values)
+            session.add(row)
+            return row
+
+        found = self._select(table, identity)
+        if found:
+            return found[0]
+        try:
+            return self._model_db.run(store, write=True)
+        except ConstraintError:
+            # Another process was first, or this one was and did not get the answer.
+            found = self._select(table, identity)
+            if not found:
+                raise
+            return found[0]
 
 
 def _check_names(**names: str) -> None:

@@ -4,56 +4,75 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy import Connection, Engine, event, exc
 
 from lume_services.errors import ConfigurationError
-from lume_services.services._sqlite import make_folder_of, use_write_ahead_log
+from lume_services.services._sqlite import (
+    BUSY_TIMEOUT_S,
+    make_folder_of,
+    use_write_ahead_log,
+)
+from lume_services.services.models.db._dialect import Dialect
 from lume_services.services.network import refuse_network_filesystem
 
-__all__ = ["BEGIN", "make_folder", "set_up"]
+__all__ = ["SQLite"]
 
 _SETTING = "LUME_HOME or LUME_MODEL_DB__URL"
 
-BEGIN = "sqlite_begin"
-"""Execution option of an engine: the statement that begins its transactions."""
 
+class SQLite(Dialect):
+    """A file. SQLite itself waits for other processes, so nothing is tried twice."""
 
-def make_folder(url: URL) -> None:
-    """Make the folder that the database file is in.
+    begin_read = "BEGIN"
+    # Locked from the first statement: what a transaction has read must not change before it writes.
+    begin_write = "BEGIN IMMEDIATE"
+    upgrades_by_itself = True
+    can_be_lost = False
+    remedy = (
+        "See that the file can be written, that the disk is not full and that no other program "
+        "keeps the file locked."
+    )
+    answer_s = BUSY_TIMEOUT_S
 
-    Raises:
-        ConfigurationError: The URL names no file, or one on a network filesystem, or one whose
-            folder cannot be made.
-    """
-    if url.database in (None, "", ":memory:"):
-        raise ConfigurationError(
-            "LUME_MODEL_DB__URL names a database in memory, which ends with each connection; "
-            "name a file: sqlite:////path/to/models.db"
-        )
-    path = Path(str(url.database))
-    refuse_network_filesystem(path, _SETTING)
-    make_folder_of(path, "the model registry", _SETTING)
+    def connect_arguments(self, *, migrating: bool) -> dict[str, Any]:
+        """Python's sqlite3, which is told to leave transactions to us; the folder is made.
 
+        Raises:
+            ConfigurationError: The URL names no file, or one on a network filesystem, or one
+                whose folder cannot be made.
+        """
+        if self.url.database in (None, "", ":memory:"):
+            raise ConfigurationError(
+                "LUME_MODEL_DB__URL names a database in memory, which ends with each connection; "
+                "name a file: sqlite:////path/to/models.db"
+            )
+        path = Path(str(self.url.database))
+        refuse_network_filesystem(path, _SETTING)
+        make_folder_of(path, "the model registry", _SETTING)
+        # It would begin transactions by itself, too late and never IMMEDIATE.
+        return {"timeout": BUSY_TIMEOUT_S, "isolation_level": None}
 
-def set_up(engine: Engine, *, foreign_keys: bool = True) -> None:
-    """Make every connection of an engine durable and strict.
+    def set_up(self, engine: Engine, *, migrating: bool) -> None:
+        """Make every connection durable and strict.
 
-    Args:
-        engine: An engine that has not connected yet.
-        foreign_keys: Whether references between tables are enforced. Migrations replace tables
-            that others refer to, and cannot switch this inside their transaction.
-    """
+        Migrations replace tables that others refer to, and cannot switch foreign keys off inside
+        their transaction.
+        """
+        super().set_up(engine, migrating=migrating)
 
-    @event.listens_for(engine, "connect")
-    def _connected(connection: sqlite3.Connection, record: object) -> None:
-        # Python's sqlite3 begins transactions by itself, too late and never IMMEDIATE; with None
-        # it leaves them to _begun below.
-        connection.isolation_level = None
-        use_write_ahead_log(connection, Path(str(engine.url.database)))
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
+        @event.listens_for(engine, "connect")
+        def _connected(connection: sqlite3.Connection, record: object) -> None:
+            use_write_ahead_log(connection, Path(str(engine.url.database)))
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA foreign_keys={'OFF' if migrating else 'ON'}")
 
-    @event.listens_for(engine, "begin")
-    def _begun(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get(BEGIN, "BEGIN"))
+    def version(self, connection: Connection) -> str:
+        """Asks the library."""
+        return f"SQLite {connection.exec_driver_sql('SELECT sqlite_version()').scalar()}"
+
+    def is_passing(self, error: exc.DBAPIError) -> bool:
+        """Whether another process keeps the file locked."""
+        code = getattr(error.orig, "sqlite_errorcode", 0)
+        return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import RLock
+from typing import TypeVar
+from urllib.parse import quote, quote_plus
 from uuid import uuid4
 
-from sqlalchemy import URL, Engine, NullPool, create_engine, exc, make_url
+from sqlalchemy import URL, Engine, NullPool, create_engine, event, exc, make_url
 from sqlalchemy.orm import Session
 
 from lume_services.errors import (
     ConfigurationError,
     ConstraintError,
-    MissingDependencyError,
+    LUMEServicesError,
     ModelDBError,
+    ModelDBUnavailableError,
+    ModelDBUnreachableError,
     SchemaError,
 )
-from lume_services.services._sqlite import BUSY_TIMEOUT_S
-from lume_services.services.models.db import _sqlite, migrations
+from lume_services.services._retry import retrying
+from lume_services.services.models.db import migrations
+from lume_services.services.models.db._dialect import BEGIN, dialect_of, missing_driver
 from lume_services.services.models.db.schema import Project
 from lume_services.services.models.settings import ModelDBConfig
 
 __all__ = ["ModelDB"]
 
-_NAMES = {
-    "mariadb": "MariaDB",
-    "mysql": "MySQL",
-    "postgresql": "PostgreSQL",
-    "sqlite": "SQLite",
-}
-_EXTRAS = {"mysql": "mysql", "mariadb": "mysql", "postgresql": "postgresql"}
+T = TypeVar("T")
+
+# A connection that has been idle for longer may have been forgotten by a firewall on the way,
+# which then answers nothing at all; a new one costs some milliseconds.
+_IDLE_S = 240
+# Beside POOL_SIZE, while many threads use the registry; closed when they are given back.
+_EXTRA_CONNECTIONS = 10
 
 
 class ModelDB:
@@ -44,6 +49,9 @@ class ModelDB:
 
     Args:
         config: Where the database is.
+
+    Raises:
+        ConfigurationError: The URL is none.
     """
 
     def __init__(self, config: ModelDBConfig) -> None:
@@ -53,83 +61,103 @@ class ModelDB:
         self._engine: Engine | None = None
         self._pid = os.getpid()
         self._checked = False
+        self._reached = False
 
     def __repr__(self) -> str:
-        return f"ModelDB({self._url.render_as_string(hide_password=True)!r})"
+        return f"ModelDB({self.address!r})"
 
     @property
     def engine(self) -> Engine:
         """The SQLAlchemy engine, made on first access.
 
+        Its connections are in the driver's autocommit mode, and those of servers only read,
+        unless ``session(write=True)`` begins a transaction.
+
         Raises:
-            ConfigurationError: The dialect is unknown, or its driver is not installed.
+            ConfigurationError: The dialect is unknown, a driver is not installed, or a setting
+                cannot be used.
         """
+        self._leave_parents_connections()
         with self._lock:
-            if self._engine is not None and self._pid != os.getpid():
-                # The parent's connections: forgotten, not closed, for the parent still uses them.
-                self._engine.dispose(close=False)
-                self._engine = None
             if self._engine is None:
                 self._engine = self._new_engine()
-                self._pid = os.getpid()
             return self._engine
 
     @contextmanager
     def session(self, *, write: bool = False) -> Iterator[Session]:
-        """A SQLAlchemy session in one transaction.
+        """A SQLAlchemy session, for queries of your own.
 
         What is read stays usable when the session has ended.
 
         Args:
-            write: Commit at the end, or undo everything when an exception leaves the block. A
-                SQLite database is locked for other writers from the first statement, so that what
-                was read in the block cannot change before it is written. Without it nothing is
-                kept.
+            write: Make the block one transaction: commit at the end, or undo everything when an
+                exception leaves the block. A SQLite database is locked for other writers from the
+                first statement, so that what was read in the block cannot change before it is
+                written. Without it nothing is kept, or a server refuses to write, and on servers
+                each statement sees what is stored at its time.
 
         Raises:
-            ModelDBError: The database cannot be reached or refused a statement.
+            ModelDBError: The database refused a statement.
+            ModelDBUnavailableError: It cannot be reached, or was lost, for now.
+            ConfigurationError: It refused the user, the password, or another setting.
             SchemaError: The tables are not those of this version.
             ConstraintError: What was written contradicts what is stored.
         """
         with self._errors():
-            if not self._checked:
-                self._check_schema()
+            self._check_schema()
             engine = self.engine
             if write:
-                engine = engine.execution_options(**{_sqlite.BEGIN: "BEGIN IMMEDIATE"})
+                engine = engine.execution_options(**{BEGIN: self._dialect.begin_write})
             with Session(engine, expire_on_commit=False) as session:
                 yield session
                 if write:
                     session.commit()
 
+    def run(self, work: Callable[[Session], T], *, write: bool = False) -> T:
+        """Do something in a session, again where it failed for a passing reason.
+
+        A lost connection, a deadlock and the like are tried again, with growing pauses, for
+        ``LUME_MODEL_DB__CONNECTION__RETRY_S`` seconds, once the server has been reached.
+
+        Args:
+            work: What to do. It may be done several times, even after a commit whose answer was
+                lost, so it has to find what it has stored already.
+            write: See ``session``.
+
+        Raises:
+            ModelDBError: As ``session`` does.
+        """
+
+        def attempt() -> T:
+            with self.session(write=write) as session:
+                return work(session)
+
+        return self._retried(attempt)
+
     def apply_schema(self) -> None:
         """Make the tables, or bring those of an earlier version to this one; data is kept.
 
         The tables of LUME-services 0.x, which carry no version, are taken over. Safe when several
-        processes do it to one SQLite file at once.
+        processes do it at once, and when one was killed in the middle: run it again.
 
         Raises:
             SchemaError: The tables are of a later version, or those of something else.
-            ModelDBError: The database cannot be reached or refused a statement.
+            ModelDBError: As ``session`` does.
         """
-        with self._lock, self._errors():
-            engine = self.engine
-            if self._is_sqlite:
-                engine = self._new_engine(migrating=True)
-            with engine.begin() as connection:
-                migrations.upgrade(connection)
-            if self._is_sqlite:
-                engine.dispose()
-            self._checked = True
+        self._retried(self._apply_schema)
 
     def current_revision(self) -> str | None:
         """The revision of the database's tables; None when it has none, or those of 0.x.
 
         Raises:
-            ModelDBError: The database cannot be reached.
+            ModelDBError: As ``session`` does.
         """
-        with self._errors(), self.engine.connect() as connection:
-            return migrations.current_revision(connection)
+
+        def ask() -> str | None:
+            with self._errors(), self.engine.connect() as connection:
+                return migrations.current_revision(connection)
+
+        return self._retried(ask)
 
     def head_revision(self) -> str:
         """The revision of the tables that this version of LUME-services uses."""
@@ -137,98 +165,147 @@ class ModelDB:
 
     @property
     def address(self) -> str:
-        """Where the database is, without user and password."""
-        url = self._url
-        place = URL.create(url.drivername, host=url.host, port=url.port, database=url.database)
-        return place.render_as_string()
+        """Where the database is, as a URL without the password."""
+        return self._url._replace(password=None).render_as_string()
 
     def version(self) -> str:
-        """What the database is, and its version: ``MariaDB 10.11.14``.
+        """What the database is, and its version: ``MariaDB 10.11.14``; asks the server.
 
         Raises:
-            ModelDBError: The database cannot be reached.
+            ModelDBError: As ``session`` does.
         """
-        with self._errors(), self.engine.connect() as connection:
-            dialect = connection.dialect
-            version = ".".join(map(str, dialect.server_version_info or ()))
-        name = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
-        return f"{_NAMES.get(name, name)} {version}"
+
+        def ask() -> str:
+            with self._errors(), self.engine.connect() as connection:
+                return self._dialect.version(connection)
+
+        return self._retried(ask)
 
     def check_writable(self) -> None:
-        """Store a row and take it back before anybody sees it.
+        """See whether rows may be stored; what is written for it is undone.
 
         Raises:
-            ModelDBError: The user may not write, or the database cannot.
             SchemaError: The tables are not those of this version.
+            ModelDBError: As ``session`` does.
         """
-        with suppress(_UndoneError), self.session(write=True) as session:
-            session.add(Project(project_name=uuid4().hex, description=""))
+
+        def store_and_undo(session: Session) -> None:
+            session.add(Project(project_name=f"check {uuid4().hex}", description=""))
             session.flush()
-            raise _UndoneError
+            session.rollback()
+
+        self.run(store_and_undo, write=True)
+
+    def check_schema(self) -> None:
+        """See whether the tables are those of this version; nothing is changed.
+
+        Raises:
+            SchemaError: They are not; the message says what to run.
+            ModelDBError: As ``session`` does.
+        """
+        revision = self.current_revision()
+        if revision != migrations.HEAD:
+            raise SchemaError(f"{self._name}: {migrations.advice(revision)}")
 
     def close(self) -> None:
         """Close every connection; the next use opens new ones."""
+        self._leave_parents_connections()
         with self._lock:
             if self._engine is not None:
-                self._engine.dispose(close=self._pid == os.getpid())
+                self._engine.dispose()
             self._engine = None
             self._checked = False
 
-    @property
-    def _is_sqlite(self) -> bool:
-        return self._url.get_backend_name() == "sqlite"
+    def _leave_parents_connections(self) -> None:
+        """After a fork: forget the parent's connections, unclosed, for the parent uses them.
+
+        Its lock too, which another of its threads may have held.
+        """
+        if self._pid != os.getpid():
+            if self._engine is not None:
+                self._engine.dispose(close=False)
+            self._engine = None
+            self._lock = RLock()
+            self._pid = os.getpid()
 
     def _new_engine(self, *, migrating: bool = False) -> Engine:
-        options = self.config.connection.model_dump(include={"pool_size", "pool_pre_ping"})
-        if self._is_sqlite:
-            _sqlite.make_folder(self._url)
-            options["connect_args"] = {"timeout": BUSY_TIMEOUT_S}
+        url = self._url
         try:
-            if not migrating:
-                engine = create_engine(self._url, **options)
+            self._dialect = dialect_of(url, self.config)
+            arguments = self._dialect.connect_arguments(migrating=migrating)
+            if migrating:
+                engine = create_engine(
+                    url,
+                    poolclass=NullPool,
+                    connect_args=arguments,
+                    execution_options={BEGIN: self._dialect.begin_write},
+                )
             else:
                 engine = create_engine(
-                    self._url,
-                    poolclass=NullPool,
-                    connect_args=options["connect_args"],
-                    execution_options={_sqlite.BEGIN: "BEGIN IMMEDIATE"},
+                    url,
+                    pool_size=self.config.connection.pool_size,
+                    max_overflow=_EXTRA_CONNECTIONS,
+                    pool_timeout=self._dialect.answer_s,
+                    pool_recycle=_IDLE_S,
+                    pool_pre_ping=self.config.connection.pool_pre_ping,
+                    connect_args=arguments,
                 )
         except exc.NoSuchModuleError:
             raise ConfigurationError(
-                f"{self._variable}: {self._url.drivername!r} is no dialect that SQLAlchemy knows; "
-                "write for example mysql+pymysql, postgresql+psycopg or sqlite"
+                f"{self._variable('HOST')}: {url.drivername!r} is no dialect that SQLAlchemy "
+                "knows; write for example mysql+pymysql, postgresql+psycopg or sqlite"
             ) from None
         except ModuleNotFoundError as error:
-            backend = self._url.get_backend_name()
-            what = f"lume-services[{_EXTRAS[backend]}]" if backend in _EXTRAS else error.name
-            raise MissingDependencyError(
-                f"{self._variable}: {self._url.drivername!r} needs the package {error.name}, which "
-                f"is not installed. Run: pip install '{what}'"
-            ) from error
-        if self._is_sqlite:
-            _sqlite.set_up(engine, foreign_keys=not migrating)
+            raise missing_driver(url, self.config, error) from error
+        self._dialect.set_up(engine, migrating=migrating)
+        event.listen(engine, "connect", self._is_reached)
         return engine
 
+    def _is_reached(self, *connection: object) -> None:
+        self._reached = True
+
+    def _retried(self, attempt: Callable[[], T]) -> T:
+        within_s = self.config.connection.retry_s
+        return retrying(self._may_pass, within_s=within_s)(attempt)
+
+    def _may_pass(self, error: BaseException) -> bool:
+        passing = isinstance(error, ModelDBUnavailableError)
+        return passing and self._reached and self._dialect.can_be_lost
+
     def _check_schema(self) -> None:
+        if self._checked:
+            return
+        engine = self.engine
         with self._lock:
             if self._checked:
                 return
-            with self.engine.connect() as connection:
+            with engine.connect() as connection:
                 revision = migrations.current_revision(connection)
             if revision != migrations.HEAD:
-                if not self._is_sqlite:
+                if not self._dialect.upgrades_by_itself:
                     raise SchemaError(f"{self._name}: {migrations.advice(revision)}")
-                self.apply_schema()
+                self._apply_schema()
             self._checked = True
 
-    @property
-    def _variable(self) -> str:
-        return "LUME_MODEL_DB__HOST" if self.config.url is None else "LUME_MODEL_DB__URL"
+    def _apply_schema(self) -> None:
+        self._leave_parents_connections()
+        with self._lock, self._errors():
+            engine = self._new_engine(migrating=True)
+            with engine.connect() as connection:
+                self._dialect.lock(connection)
+                with connection.begin():
+                    migrations.upgrade(connection)
+            self._checked = True
+
+    def _variable(self, setting: str) -> str:
+        """The variable of a setting; all that a URL holds is of one variable."""
+        if self.config.url is None or setting.startswith("TLS__"):
+            return f"LUME_MODEL_DB__{setting}"
+        return "LUME_MODEL_DB__URL"
 
     @property
     def _name(self) -> str:
-        url = self._url.render_as_string(hide_password=True)
-        return f"The model registry at {url} ({self._variable})"
+        return f"The model registry at {self.address} ({self._variable('HOST')})"
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -238,37 +315,53 @@ class ModelDB:
         except exc.IntegrityError as error:
             raise ConstraintError(f"{self._name} refused a row: {self._reason(error)}") from error
         except exc.TimeoutError as error:
-            raise ModelDBError(
-                f"{self._name}: all connections are in use. Raise "
-                "LUME_MODEL_DB__CONNECTION__POOL_SIZE."
+            raise ModelDBUnavailableError(
+                f"{self._name}: all connections have been in use for {self._dialect.answer_s:g} s. "
+                "Raise LUME_MODEL_DB__CONNECTION__POOL_SIZE."
             ) from error
         except exc.DBAPIError as error:
-            if self._is_sqlite:
-                remedy = "See that the file can be written, that the disk is not full and that no "
-                remedy += "other program keeps the file locked."
-            else:
-                remedy = "See that the server runs and that host, port, user and password are "
-                remedy += "right."
-            raise ModelDBError(f"{self._name} failed: {self._reason(error)}. {remedy}") from error
+            # Where no statement is, SQLAlchemy's words tell nothing more than the driver's.
+            raise self._told(error) from (error if error.statement else None)
         except exc.SQLAlchemyError as error:
             raise ModelDBError(f"{self._name}: {error}") from error
 
+    def _told(self, error: exc.DBAPIError) -> LUMEServicesError:
+        what = f"{self._name} failed: {self._reason(error)}."
+        wrong = dict.fromkeys(map(self._variable, self._dialect.wrong_settings(error)))
+        variables = " and ".join(wrong)
+        if not self._dialect.is_passing(error):
+            if wrong:
+                return ConfigurationError(f"{what} See {variables}.")
+            return ModelDBError(f"{what} {self._dialect.remedy}".strip())
+        if self._reached:
+            return ModelDBUnavailableError(f"{what} {self._dialect.remedy}".strip())
+        see = f"See that the server runs, and {variables}." if wrong else self._dialect.remedy
+        return ModelDBUnreachableError(f"{what} {see}".strip())
+
     def _reason(self, error: exc.DBAPIError) -> str:
-        # The driver's words only: SQLAlchemy adds the statement, which tells the user nothing.
-        reason = str(error.orig).strip()
+        """The driver's words, without the password, should it tell it."""
+        reason = self._dialect.reason(error).rstrip(".")
         password = str(self._url.password or "")
-        return reason.replace(password, "***") if password else reason
+        for secret in {password, quote(password, safe=""), quote_plus(password)} - {""}:
+            reason = reason.replace(secret, "***")
+        return reason
 
 
-class _UndoneError(Exception):
-    """Leaves a transaction without committing it."""
+# The drivers that LUME-services installs; the others that SQLAlchemy means by these need not be
+# there. Tables of its dialect "mariadb" would not have the collation that they need.
+_DRIVERS = {
+    "mysql": "mysql+pymysql",
+    "mariadb": "mysql+pymysql",
+    "mariadb+pymysql": "mysql+pymysql",
+    "postgresql": "postgresql+psycopg",
+}
 
 
 def _url(config: ModelDBConfig) -> URL:
     """The database's URL; the password is in it, and SQLAlchemy hides it wherever it is shown."""
     password = config.password.get_secret_value() if config.password is not None else None
     if config.url is None:
-        return URL.create(
+        url = URL.create(
             config.dialect_str,
             username=config.user,
             password=password,
@@ -276,11 +369,13 @@ def _url(config: ModelDBConfig) -> URL:
             port=config.port,
             database=config.database,
         )
-    try:
-        url = make_url(config.url)
-    except (exc.ArgumentError, ValueError):
-        raise ConfigurationError(
-            "LUME_MODEL_DB__URL is not a database URL; write for example "
-            "sqlite:////path/to/models.db or postgresql+psycopg://user@host/database"
-        ) from None
-    return url if password is None else url.set(password=password)
+    else:
+        try:
+            url = make_url(config.url)
+        except (exc.ArgumentError, ValueError):
+            raise ConfigurationError(
+                "LUME_MODEL_DB__URL is not a database URL; write for example "
+                "sqlite:////path/to/models.db or postgresql+psycopg://user@host/database"
+            ) from None
+        url = url if password is None else url.set(password=password)
+    return url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))

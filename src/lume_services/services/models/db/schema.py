@@ -10,6 +10,7 @@ Names and constraints are those of LUME-services 0.x; ``migrations`` says what w
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -32,13 +33,26 @@ from sqlalchemy.types import TypeDecorator
 
 from lume_services.errors import ModelDBError
 
-__all__ = ["Base", "Deployment", "Flow", "FlowOfFlows", "Model", "Project"]
+__all__ = [
+    "Base",
+    "Deployment",
+    "Flow",
+    "FlowOfFlows",
+    "Model",
+    "Project",
+    "check_text",
+    "storable",
+]
 
 # MySQL's and MariaDB's default collation takes 'A' and 'a' for the same name.
 _TABLE_OPTIONS = {
-    "mysql_engine": "InnoDB",
-    "mysql_charset": "utf8mb4",
-    "mysql_collate": "utf8mb4_bin",
+    f"{dialect}_{option}": value
+    for dialect in ("mysql", "mariadb")
+    for option, value in {
+        "engine": "InnoDB",
+        "charset": "utf8mb4",
+        "collate": "utf8mb4_bin",
+    }.items()
 }
 
 
@@ -193,13 +207,23 @@ class FlowOfFlows(Base):
     position: Mapped[int]
 
     parent_flow: Mapped[Flow] = relationship(foreign_keys=[parent_flow_id])
-    flow: Mapped[Flow] = relationship(foreign_keys=[flow_id])
+    flow: Mapped[Flow] = relationship(foreign_keys=[flow_id], lazy="joined", innerjoin=True)
 
 
 @event.listens_for(Base, "before_insert", propagate=True)
 @event.listens_for(Base, "before_update", propagate=True)
-def _check_text(mapper: Mapper[Any], connection: Connection, row: Base) -> None:
-    """Refuse text that does not fit its column: SQLite stores it, others cut or refuse it."""
+def _check_row(mapper: Mapper[Any], connection: Connection, row: Base) -> None:
+    check_text(row)
+
+
+def check_text(row: Base) -> None:
+    """Refuse text that some database cannot keep: one stores it, others cut or refuse it.
+
+    Raises:
+        ModelDBError: A text is too long for its column, is not text, or holds a character that is
+            none.
+    """
+    mapper = inspect(type(row))
     for column in mapper.columns:
         if not isinstance(column.type, String):
             continue
@@ -214,6 +238,13 @@ def _check_text(mapper: Mapper[Any], connection: Connection, row: Base) -> None:
                 f"{name} takes up to {column.type.length} characters, and this has {len(value)}: "
                 f"{value[:40]!r}…"
             )
+        if not storable(value):
+            raise ModelDBError(f"{name} holds what is not a character of text: {value!r}")
+
+
+def storable(text: str) -> bool:
+    """Whether every database can keep this text: PostgreSQL has no NUL, none has half a pair."""
+    return re.search("[\0\ud800-\udfff]", text) is None
 
 
 def _utc(value: datetime) -> datetime:

@@ -61,6 +61,9 @@ _TABLE: dict[str, dict[str, _Plugin]] = {
     },
     RESULTS_DBS: {
         "sqlite": _Plugin("lume_services.services.results.sqlite:SQLiteResultsDB"),
+        "mongodb": _Plugin(
+            "lume_services.services.results.mongodb:MongodbResultsDB", extra="mongodb"
+        ),
     },
     FILESYSTEMS: {
         "file": _Plugin("lume_services.services.files.filesystems.local:LocalFilesystem"),

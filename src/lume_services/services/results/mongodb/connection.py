@@ -1,0 +1,165 @@
+"""The client of this process: made when it is first needed, made again after a fork."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC
+from threading import Lock
+from typing import Any, Final, TypeAlias, TypeVar
+
+from bson import ObjectId
+from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
+from bson.int64 import Int64
+from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import InvalidOperation, PyMongoError
+
+from lume_services.errors import SerializationError
+from lume_services.services._retry import retrying
+from lume_services.services.results.mongodb.failures import is_transient, told
+from lume_services.services.results.mongodb.options import Place, client_arguments
+from lume_services.services.results.settings import ResultsDBConfig
+
+__all__ = ["CODEC", "Connection", "Documents", "MongoDatabase", "is_lost"]
+
+MongoDatabase: TypeAlias = Database[dict[str, Any]]
+Documents: TypeAlias = Collection[dict[str, Any]]
+T = TypeVar("T")
+
+
+class _Int(TypeDecoder):
+    """64-bit integers as the ints they were."""
+
+    bson_type = Int64
+
+    def transform_bson(self, value: Any) -> int:
+        return int(value)
+
+
+class _Id(TypeDecoder):
+    """Ids that MongoDB made, in documents that others stored, as text."""
+
+    bson_type = ObjectId
+
+    def transform_bson(self, value: Any) -> str:
+        return str(value)
+
+
+def _as_bytes(value: Any) -> bytes:
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    raise SerializationError(
+        f"A document cannot hold a {type(value).__name__}: encode it first "
+        "(lume_services.serialization.encode)."
+    )
+
+
+CODEC: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
+    tz_aware=True,
+    tzinfo=UTC,
+    type_registry=TypeRegistry([_Int(), _Id()], fallback_encoder=_as_bytes),
+)
+"""How documents become BSON and come back."""
+
+
+class Connection:
+    """Connections to one database, for all threads of a process.
+
+    A PyMongo client does not survive a fork: the child makes its own and leaves the parent's alone.
+
+    Args:
+        config: Where the database is.
+
+    Raises:
+        ConfigurationError: The settings name no database.
+    """
+
+    _process: int
+    _lock: Lock
+    _client: MongoClient[dict[str, Any]] | None
+
+    def __init__(self, config: ResultsDBConfig) -> None:
+        self.place = Place(config)
+        self._config = config
+        self._start()
+
+    def run(self, operation: Callable[[MongoDatabase], T]) -> T:
+        """Do something with the database; again, for a while, when the server is lost.
+
+        The first connection of a process is not waited for: it is there in a few seconds, or
+        something is wrong with the settings.
+
+        Args:
+            operation: What to do; it may be done more than once.
+
+        Raises:
+            ResultsDBUnavailableError: The server is away; the same call may succeed later.
+            ResultsDBError: It refused.
+            ConfigurationError: The settings are wrong, or do not let us in.
+        """
+        with self.errors():
+            self._opened()
+            retry = retrying(is_lost, within_s=self._config.connection.retry_s)
+            return retry(lambda: operation(self.database()))
+
+    def database(self) -> MongoDatabase:
+        """The database, by PyMongo; its errors are PyMongo's."""
+        return self._opened().get_database(self.place.database, codec_options=CODEC)
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn PyMongo's errors into ours."""
+        try:
+            yield
+        except PyMongoError as error:
+            raise told(error, self.place) from error
+
+    def close(self) -> None:
+        """Close the connections; the next use opens new ones."""
+        self._start_anew_after_fork()
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _start(self) -> None:
+        self._process = os.getpid()
+        self._lock = Lock()
+        self._client = None
+
+    def _start_anew_after_fork(self) -> None:
+        if os.getpid() != self._process:
+            _INHERITED.append(self._client)
+            self._start()
+
+    def _opened(self) -> MongoClient[dict[str, Any]]:
+        self._start_anew_after_fork()
+        with self._lock:
+            if self._client is None:
+                self._client = self._open()
+            return self._client
+
+    def _open(self) -> MongoClient[dict[str, Any]]:
+        with client_arguments(self._config, self.place) as arguments:
+            try:
+                client: MongoClient[dict[str, Any]] = MongoClient(self.place.uri, **arguments)
+            except (ValueError, TypeError) as error:  # an option's value
+                raise told(error, self.place) from None
+            try:
+                client.admin.command("ping")
+            except BaseException:
+                client.close()
+                raise
+        return client
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether to try again: the server was lost, or another thread closed this client."""
+    return is_transient(error) or (isinstance(error, InvalidOperation) and "close" in str(error))
+
+
+_INHERITED: list[object] = []
+"""Clients of a parent process, which still uses them: kept, so that nothing closes them here."""

@@ -1,0 +1,122 @@
+"""PyMongo's errors: which of them pass, and what users are told."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from pymongo import errors
+
+from lume_services.errors import (
+    ConfigurationError,
+    LUMEServicesError,
+    ResultsDBError,
+    ResultsDBUnavailableError,
+    SerializationError,
+)
+from lume_services.services.results.mongodb.options import Place
+
+__all__ = ["is_duplicate", "is_transient", "told"]
+
+# Numbers and names: https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
+_UNAUTHORIZED: Final = 13
+_AUTHENTICATION_FAILED: Final = frozenset({11, 18, 334, 8000})
+_DUPLICATE_KEY: Final = 11000
+_TRANSIENT: Final = frozenset(
+    {
+        *(6, 7, 89, 91, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436),  # no primary
+        *(64, 79, 100, 202),  # the write concern, for now; no resources
+        *(24, 46, 112, 202, 246),  # locks, conflicting writes, snapshots
+        *(43, 50, 134, 175, 237),  # a cursor that was killed, out of time
+        14031,  # the server's disk is full
+    }
+)
+_NO_DOCUMENT: Final = frozenset({15, 10334, 17280})  # too deep, too large
+_TLS: Final = re.compile(
+    r"certificate|hostname mismatch|doesn't match|wrong.version|tls.*alert", re.I
+)
+_LABELS: Final = ("RetryableWriteError", "TransientTransactionError")
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same call may succeed later, with nothing changed by anybody."""
+    if not isinstance(error, errors.PyMongoError):
+        return False
+    if isinstance(error, errors.ConnectionFailure):
+        return not _is_about_tls(error)
+    if error.timeout or any(map(error.has_error_label, _LABELS)):
+        return True
+    if isinstance(error, errors.BulkWriteError):
+        codes = _codes(error) - {_DUPLICATE_KEY}
+        return bool(codes) and codes <= _TRANSIENT
+    return isinstance(error, errors.OperationFailure) and error.code in _TRANSIENT
+
+
+def is_duplicate(error: errors.BulkWriteError) -> bool:
+    """Whether all that went wrong is that some documents, or their unique values, are there."""
+    return _codes(error) == {_DUPLICATE_KEY}
+
+
+def told(error: errors.PyMongoError | ValueError | TypeError, place: Place) -> LUMEServicesError:
+    """The error that says what is wrong with the database, and what to do."""
+    name = f"The results database at {place.address}"
+    reason = _reason(error)
+    variables = place.variables
+    if is_transient(error):
+        reached = f"{name} cannot be reached, or was lost: {reason}."
+        remedy = f"See that the server runs and that {variables['host']} is right; a server that "
+        remedy += "asks for encrypted connections wants LUME_RESULTS_DB__TLS__ENABLED=true."
+        return ResultsDBUnavailableError(f"{reached} {remedy}")
+    if _is_about_tls(error):
+        return ConfigurationError(
+            f"{name}: no encrypted connection: {reason}. Check LUME_RESULTS_DB__TLS__CA_FILE, "
+            f"__CERTIFICATE_FILE and __KEY_FILE, and that {variables['host']} is the name in the "
+            "server's certificate."
+        )
+    if isinstance(error, errors.OperationFailure):
+        if error.code in _AUTHENTICATION_FAILED:
+            return ConfigurationError(
+                f"{name} does not let the user {place.user!r} in: {reason}. Check "
+                f"{variables['user']} and {variables['password']}; a user of another database "
+                f"than that is found by authSource=… in {variables['options']}."
+            )
+        if error.code == _UNAUTHORIZED and not place.user:
+            return ConfigurationError(
+                f"{name} asks for a user: set {variables['user']} and {variables['password']}."
+            )
+        if error.code == _UNAUTHORIZED:
+            return ResultsDBError(
+                f"{name}: the user {place.user!r} may not do this: {reason}. Grant the role "
+                f"readWrite on {place.database!r}, or correct {variables['database']}."
+            )
+        if isinstance(error, errors.BulkWriteError) and _codes(error) <= _NO_DOCUMENT:
+            return SerializationError(f"{name} takes no such document: {reason}.")
+        return ResultsDBError(f"{name} refused: {reason}.")
+    if isinstance(error, errors.InvalidName):
+        return ConfigurationError(f"{variables['database']}={place.database!r}: {reason}.")
+    if isinstance(error, errors.ConfigurationError | ValueError | TypeError):
+        places = " or ".join(dict.fromkeys((variables["host"], variables["options"])))
+        return ConfigurationError(f"{places} is not what MongoDB's driver takes: {reason}.")
+    return ResultsDBError(f"{name} failed: {reason}.")
+
+
+def _is_about_tls(error: BaseException) -> bool:
+    return isinstance(error, errors.ConnectionFailure) and _TLS.search(str(error)) is not None
+
+
+def _problems(error: errors.BulkWriteError) -> list[dict[str, Any]]:
+    details = error.details or {}
+    return [*details.get("writeErrors", ()), *details.get("writeConcernErrors", ())]
+
+
+def _codes(error: errors.BulkWriteError) -> set[Any]:
+    return {problem.get("code") for problem in _problems(error)}
+
+
+def _reason(error: BaseException) -> str:
+    """The driver's words, without its picture of the servers and the answer in full."""
+    if isinstance(error, errors.BulkWriteError):
+        reasons = dict.fromkeys(str(problem.get("errmsg")) for problem in _problems(error))
+        return "; ".join(list(reasons)[:3])
+    text = re.split(r" \(configured timeouts|, Timeout: |, full error: ", str(error))[0]
+    return " ".join(text.split()).rstrip(". ") or type(error).__name__

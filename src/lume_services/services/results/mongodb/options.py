@@ -1,0 +1,137 @@
+"""From settings to what PyMongo's client takes, and to the names that messages use."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from lume_services.errors import ConfigurationError
+from lume_services.services.results.settings import ResultsDBConfig
+from lume_services.services.settings import TLSConfig
+
+__all__ = ["Place", "client_arguments"]
+
+_PREFIX = "LUME_RESULTS_DB__"
+_PORT = 27017
+
+
+class Place:
+    """Where a database is, by its settings.
+
+    Attributes:
+        uri: What PyMongo connects to, without the password.
+        database: The database's name.
+        address: ``mongodb://host:port/database``: no user, no options, whoever asks.
+        options: Names of the options in ``uri``, in lower case.
+        user: Who connects; None when nobody is named.
+        variables: Of ``host``, ``user``, ``password``, ``database`` and ``options``, the variable
+            in which a user finds them.
+
+    Args:
+        config: The settings.
+
+    Raises:
+        ConfigurationError: They name no database.
+    """
+
+    def __init__(self, config: ResultsDBConfig) -> None:
+        if config.url is not None:
+            self.uri = config.url
+            names = dict.fromkeys(("host", "user", "database", "options"), f"{_PREFIX}URL")
+        else:
+            # Without a database in it, as users are in "admin" then, unless OPTIONS say otherwise.
+            options = (config.options or "").lstrip("?")
+            host = f"[{config.host}]" if str(config.host).count(":") > 1 else config.host
+            self.uri = f"mongodb://{host}:{config.port}/?{options}"
+            names = {"host": f"{_PREFIX}HOST", "user": f"{_PREFIX}USERNAME"}
+            names |= {name: f"{_PREFIX}{name.upper()}" for name in ("database", "options")}
+        self.variables = {**names, "password": f"{_PREFIX}PASSWORD"}
+        scheme, _, rest = self.uri.partition("://")
+        found = re.fullmatch(r"(?:([^@/?]*)@)?([^/?]*)/?([^?]*)\??(.*)", rest)
+        user, hosts, path, query = found.groups() if found else (None, rest, "", "")
+        self.user = config.username if config.url is None else user and unquote(user)
+        self.options = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
+        self.database = config.database or unquote(path)
+        if not self.database:
+            raise ConfigurationError(
+                f"{names['database']} names no database: write mongodb://host:{_PORT}/database."
+            )
+        if scheme == "mongodb":
+            hosts = ",".join(sorted(map(_with_port, hosts.lower().split(","))))
+        self.address = f"{scheme}://{hosts.lower()}/{self.database}"
+
+
+def _with_port(host: str) -> str:
+    return host if re.search(r":\d+$", host) else f"{host}:{_PORT}"
+
+
+@contextmanager
+def client_arguments(config: ResultsDBConfig, place: Place) -> Iterator[dict[str, Any]]:
+    """Keyword arguments of ``MongoClient``; what the URL or OPTIONS say is not among them.
+
+    Files that they name may be there only as long as the block lasts, in which the client has to
+    be made and used once.
+
+    Raises:
+        ConfigurationError: The settings contradict each other, or a file cannot be read.
+    """
+    timeout_ms = round(config.connection.timeout_s * 1000)
+    arguments: dict[str, Any] = {
+        "appname": "lume-services",
+        # What is acknowledged is on the disks of most members, and is seen by whoever reads.
+        "w": "majority",
+        "journal": True,
+        "readConcernLevel": "majority",
+        "retryWrites": True,
+        "serverSelectionTimeoutMS": timeout_ms,
+        "connectTimeoutMS": timeout_ms,
+        # A server that stopped answering in the middle holds nobody for ever.
+        "socketTimeoutMS": round(max(config.connection.retry_s * 1000, timeout_ms)),
+    }
+    if config.authmechanism != "DEFAULT":
+        arguments["authMechanism"] = config.authmechanism
+    if config.url is None and config.username is not None:
+        arguments["username"] = config.username
+    if place.user and config.password is not None:
+        arguments["password"] = config.password.get_secret_value()
+    with _tls(config.tls) as tls:
+        arguments |= tls
+        yield {name: arguments[name] for name in arguments if name.lower() not in place.options}
+
+
+@contextmanager
+def _tls(config: TLSConfig | None) -> Iterator[dict[str, Any]]:
+    if config is None or not config.enabled:
+        yield {}
+        return
+    arguments: dict[str, Any] = {"tls": True}
+    if config.ca_file is not None:
+        arguments["tlsCAFile"] = str(_readable(config.ca_file, "CA_FILE"))
+    if config.certificate_file is None:
+        yield arguments
+        return
+    certificate = _readable(config.certificate_file, "CERTIFICATE_FILE")
+    if config.key_file is None:
+        yield {**arguments, "tlsCertificateKeyFile": str(certificate)}
+        return
+    # PyMongo takes both in one file: here in one that only we can read, and not for long.
+    with tempfile.NamedTemporaryFile(suffix=".pem") as both:
+        both.write(certificate.read_bytes().rstrip() + b"\n")
+        both.write(_readable(config.key_file, "KEY_FILE").read_bytes())
+        both.flush()
+        yield {**arguments, "tlsCertificateKeyFile": both.name}
+
+
+def _readable(path: Path, name: str) -> Path:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{_PREFIX}TLS__{name}: {path} cannot be read: {error.strerror}."
+        ) from None
+    return path

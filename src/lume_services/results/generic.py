@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
@@ -156,13 +156,7 @@ class Result(BaseModel):
                 document[name] = value.to_document(put_blob)
             else:
                 document[name] = encode(value, put_blob, path=name)
-        inputs_hash = canonical_hash(document["inputs"])
-        unique = {name: document[name] for name in self.unique_on}
-        if "inputs" in unique:  # by their hash: inputs may be large, and are hashed already
-            unique["inputs"] = inputs_hash
-        if self.status == "failed":
-            unique["flow_run_id"] = self.flow_run_id
-        self._hashes = {"inputs_hash": inputs_hash, "unique_hash": canonical_hash(unique)}
+        self._hashes = hashes_of(document, self.unique_on)
         document |= {**self._hashes, "result_type_string": self.result_type_string}
         return fit(document, put_blob)
 
@@ -294,6 +288,22 @@ class Result(BaseModel):
 
 # Fields of types that documents hold, checked by pydantic.
 _AS_IS = frozenset(Result.model_fields) - {"inputs", "outputs", "error", "provenance"}
+
+
+def hashes_of(document: Mapping[str, Any], unique_on: Sequence[str]) -> dict[str, str]:
+    """``inputs_hash`` and ``unique_hash`` of a document, made before anything in it is moved.
+
+    Args:
+        document: The encoded fields of a result.
+        unique_on: Names of the fields that say whether two results are the same.
+    """
+    inputs_hash = canonical_hash(document["inputs"])
+    unique = {name: document[name] for name in unique_on}
+    if "inputs" in unique:  # by their hash: inputs may be large, and are hashed already
+        unique["inputs"] = inputs_hash
+    if document["status"] == "failed":
+        unique["flow_run_id"] = document["flow_run_id"]
+    return {"inputs_hash": inputs_hash, "unique_hash": canonical_hash(unique)}
 
 
 def get_result_from_string(result_type_string: Any) -> type[Result]:

@@ -28,7 +28,7 @@ from lume_services.serialization._blobs import (
 from lume_services.serialization._codecs import Codec, register
 from lume_services.serialization._decode import decode
 from lume_services.serialization._encode import encode
-from lume_services.serialization._fit import DOCUMENT_LIMIT, document_size, fit
+from lume_services.serialization._fit import DOCUMENT_LIMIT, document_size, fit, unfit
 from lume_services.serialization._names import decode_name, encode_name
 
 __all__ = [
@@ -47,4 +47,5 @@ __all__ = [
     "fit",
     "hash_only",
     "register",
+    "unfit",
 ]

@@ -13,14 +13,17 @@ from typing import Any, NamedTuple
 from lume_services.errors import SerializationError
 from lume_services.serialization._blobs import (
     BLOB_THRESHOLD,
+    GetBlob,
     PutBlob,
     blob_digests,
+    from_json,
     hash_only,
+    load,
     reference,
     to_json,
 )
 
-__all__ = ["DOCUMENT_LIMIT", "document_size", "fit"]
+__all__ = ["DOCUMENT_LIMIT", "document_size", "fit", "unfit"]
 
 DOCUMENT_LIMIT = 8_000_000
 """Bytes in BSON."""
@@ -86,6 +89,29 @@ def fit(document: dict[str, Any], put_blob: PutBlob = hash_only) -> dict[str, An
             "say where they are. Join them into larger arrays, or store several results."
         )
     return document
+
+
+def unfit(value: Any, get_blob: GetBlob) -> Any:
+    """A document value as it was before :func:`fit`, for its hash. Bytes stay in their blobs.
+
+    Args:
+        value: The value; it is not changed.
+        get_blob: Where the blobs are read from.
+
+    Raises:
+        SerializationError: A blob does not hold what the document says.
+        BlobNotFoundError: A blob is missing.
+        CorruptBlobError: A blob is damaged.
+    """
+    if isinstance(value, list):
+        return [unfit(member, get_blob) for member in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("%kind") == "json":
+        return unfit(from_json(load(value["data"], get_blob)), get_blob)
+    if value.get("%kind") == "text":
+        return bytes(load(value["data"], get_blob)).decode()
+    return {name: unfit(member, get_blob) for name, member in value.items()}
 
 
 class _Place(NamedTuple):

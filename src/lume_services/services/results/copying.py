@@ -173,16 +173,16 @@ class _Copy:
                 yield document
 
     def _problem(self, document: Document) -> str | None:
-        """What is wrong with a document, after its blobs have been copied."""
-        if (problem := self.check(document)) is not None:
-            return problem
-        for digest in sorted(blob_digests(document)):
-            try:
+        """What is wrong with a document; if nothing, its blobs have been copied."""
+        try:
+            if (problem := self.check(document)) is not None:
+                return problem
+            for digest in sorted(blob_digests(document)):
                 self._copy_blob(digest)
-            except ResultsDBUnavailableError:
-                raise
-            except _BLOB_PROBLEMS as error:
-                return str(error)
+        except ResultsDBUnavailableError:
+            raise
+        except _BLOB_PROBLEMS as error:
+            return str(error)
         return None
 
     def _copy_blob(self, digest: str) -> None:

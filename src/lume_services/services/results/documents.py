@@ -69,17 +69,20 @@ def check_document(document: Document) -> None:
         raise SerializationError("The document contains itself, or is nested too deep.") from error
 
 
-def identified(document: Document) -> Document:
+def identified(collection: str, document: Document) -> Document:
     """The document with an ``_id``, given before it is stored anywhere.
 
     So it can be stored a second time when nobody knows whether it was the first time. The id of a
-    result is made from its ``unique_hash``: whoever stores it, and whether it has to wait in an
-    outbox or not, the id is the same.
+    result is made from its collection and ``unique_hash``: whoever stores it, and whether it has to
+    wait in an outbox or not, the id is the same.
     """
     if document.get("_id") is not None:
         return document
     unique_hash = document.get("unique_hash")
-    name = uuid5(_RESULTS, unique_hash).hex if isinstance(unique_hash, str) else new_id()
+    if isinstance(unique_hash, str):
+        name = uuid5(_RESULTS, f"{collection}\0{unique_hash}").hex
+    else:
+        name = new_id()
     return {"_id": None, **document} | {"_id": name}
 
 

@@ -51,7 +51,7 @@ class ResultsDBService:
         """
         check_collection(collection)
         check_document(document)
-        return self._store.insert_many(collection, [identified(document)])[0]
+        return self._store.insert_many(collection, [identified(collection, document)])[0]
 
     def insert_many(self, collection: str, documents: Iterable[Document]) -> list[str]:
         """Store documents in one go, each as ``insert_one`` does; their ids, in order.
@@ -62,7 +62,8 @@ class ResultsDBService:
         documents = list(documents)
         for document in documents:
             check_document(document)
-        return self._store.insert_many(collection, list(map(identified, documents)))
+        named = [identified(collection, document) for document in documents]
+        return self._store.insert_many(collection, named)
 
     def find(
         self,

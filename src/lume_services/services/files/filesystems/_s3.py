@@ -36,7 +36,7 @@ class S3Connection(Connection):
         self, url: str, options: Mapping[str, Any], timeout_s: float
     ) -> tuple[S3FileSystem, str]:
         """Ask for one key, so that a server that is away or a wrong bucket shows at once."""
-        root = url.partition("://")[2].strip("/")
+        root = url.partition("://")[2].rstrip("/")
         bucket, _, prefix = root.partition("/")
         if not bucket:
             raise ConfigurationError("The URL names no bucket: write s3://bucket/folder")

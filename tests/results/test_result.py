@@ -81,7 +81,9 @@ def test_storing_a_repeat_returns_the_first_one(service: Any) -> None:
 
 
 def test_projects_are_collections(service: Any) -> None:
-    assert make().insert(service) != make(project_name="other").insert(service)
+    make().insert(service)
+    make(project_name="other").insert(service)
+    assert [service.count(name) for name in ("local", "other")] == [1, 1]
     assert Result.load_from_query({}, project_name="other", service=service).flow_id == "f1"
 
 

@@ -18,6 +18,7 @@ from lume_services.errors import (
     SerializationError,
 )
 from lume_services.results._lazy import LazyDict
+from lume_services.results._original import REMEDY, is_original
 from lume_services.results._summary import summary
 from lume_services.results.generic import Result
 from lume_services.serialization import (
@@ -64,7 +65,8 @@ def frame(
     (UTC), ``flow_id``, ``version``, ``status`` and ``id``. Numbers, booleans and text have their
     dtypes; arrays and the like are objects. What a result does not have is missing. A line of text
     about its type and shape stands for a value that cannot be decoded here (its package is not
-    installed), or whose blob is missing or damaged, of which a ``LUMEServicesWarning`` tells.
+    installed), or whose blob is missing or damaged, of which a ``LUMEServicesWarning`` tells. So
+    it does of results that LUME-services 0.x stored: their values are missing.
 
     Args:
         results: Documents as the results database gives them, which is quickest, or results; not
@@ -77,6 +79,13 @@ def frame(
     rows: list[Any] = list(results)
     columns: dict[str, Any] = {}
     stored = not (rows and isinstance(rows[0], Result))
+    if stored and (former := sum(map(is_original, rows))):
+        warnings.warn(
+            f"{former} of the results were stored by LUME-services 0.x, and are listed without "
+            f"their values. Rewrite them once: {REMEDY}",
+            LUMEServicesWarning,
+            stacklevel=2,
+        )
     for part in ("inputs", "outputs"):
         reader = _Reader(part, get_blob)
         mappings = [reader.stored(row) if stored else getattr(row, part) for row in rows]
@@ -117,6 +126,8 @@ class _Reader:
 
     def stored(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """The values in a document by name, not decoded."""
+        if is_original(document):
+            return {}
         values: dict[str, Any] = document.get(self._part) or {}
         if "%kind" not in values:
             return values

@@ -18,6 +18,7 @@ from lume_services.errors import (
 from lume_services.results._classes import class_named, stored_class, type_string
 from lume_services.results._fields import ErrorRecord, Identifier, Milliseconds, Values, now
 from lume_services.results._lazy import stored_values, summaries
+from lume_services.results._original import refuse_original
 from lume_services.results.provenance import Provenance
 from lume_services.serialization import (
     GetBlob,
@@ -206,6 +207,7 @@ class Result(BaseModel):
         Raises:
             ResultNotFoundError: None matches.
             AmbiguousError: Several match.
+            LegacyDocumentError: LUME-services 0.x stored it.
             SerializationError: It is not of this class, or cannot be read.
         """
         service = context.results_db_service() if service is None else service
@@ -234,9 +236,11 @@ class Result(BaseModel):
             get_blob: Where large values are read from, on first access.
 
         Raises:
+            LegacyDocumentError: LUME-services 0.x stored it.
             SerializationError: The document is malformed, or its class is not known here or not
                 a subclass of this one.
         """
+        refuse_original(document)
         result_type = stored_class(document.get("result_type_string"), Result)
         if not issubclass(result_type, cls):
             raise SerializationError(

@@ -20,7 +20,7 @@
     ├── ModelDBError                       the model registry refused or failed
     │   ├── ConstraintError                    a row contradicts what is stored
     │   ├── ModelDBUnavailableError            (ConnectionError) away for now: try again later
-    │   │   └── ModelDBUnreachableError            (ConfigurationError) never reached: away, or wrong
+    │   │   └── ModelDBUnreachableError            (ConfigurationError) it never answered
     │   └── SchemaError                        its tables are not those of this version
     ├── ResultsDBError                     the results database refused or failed
     │   ├── ResultsDBUnavailableError          (ConnectionError) away for now: try again later

@@ -88,8 +88,12 @@ def advice(revision: str | None) -> str:
 def upgrade(connection: Connection) -> None:
     """Bring a database to ``HEAD``: an empty one, one of 0.x, or one of an earlier revision.
 
+    MySQL and MariaDB keep each statement that changes a table, whatever comes after it. When this
+    is ended in the middle, the revision is still the earlier one, and doing it again does what is
+    left.
+
     Args:
-        connection: A connection in a transaction; on SQLite, one that holds the write lock and
+        connection: A connection in a transaction, of the one process that migrates; on SQLite it
             does not enforce foreign keys.
 
     Raises:
@@ -101,7 +105,7 @@ def upgrade(connection: Connection) -> None:
         return
     if revision is not None and revision not in REVISIONS:
         raise SchemaError(advice(revision))
-    if revision is None and not _tables(connection):
+    if revision is None and _is_new(connection):
         _VERSION.create(connection, checkfirst=True)
         Base.metadata.create_all(connection)
         connection.execute(insert(_VERSION).values(version_num=HEAD))
@@ -119,8 +123,16 @@ def upgrade(connection: Connection) -> None:
     command.upgrade(config, HEAD)
 
 
-def _tables(connection: Connection) -> set[str]:
-    return set(inspect(connection).get_table_names()) & _ORIGINAL.keys()
+def _is_new(connection: Connection) -> bool:
+    """Whether there are no tables, or such as ``create_all`` left that did not come to its end."""
+    found = inspect(connection)
+    there = [table for table in Base.metadata.tables.values() if found.has_table(table.name)]
+    if not found.has_table(_VERSION.name):
+        return not there
+    return all(
+        table.columns.keys() == [column["name"] for column in found.get_columns(table.name)]
+        for table in there
+    )
 
 
 def _check_original(connection: Connection) -> None:

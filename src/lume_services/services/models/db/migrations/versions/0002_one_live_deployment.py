@@ -3,6 +3,9 @@
 Also: wider columns, deployments that are no package, and on MySQL and MariaDB names that differ
 in capital letters only. Early databases of 0.x lack two of the constraints of revision 0001, and
 have one that is no longer meant; that is put right here too.
+
+MySQL and MariaDB keep what was changed when an upgrade is ended in the middle, so every step looks
+at what is there, or may be done twice.
 """
 
 from __future__ import annotations
@@ -21,6 +24,11 @@ down_revision = "0001"
 
 IDENTITY = ("author", "laboratory", "facility", "beampath")
 TABLES = ("model", "project", "deployment", "flow", "flow_of_flows")
+TEXT_KEYS = (
+    ("flow", "project_name", "project", "project_name"),
+    ("flow_of_flows", "parent_flow_id", "flow", "flow_id"),
+    ("flow_of_flows", "flow_id", "flow", "flow_id"),
+)
 LONG_TEXT = sa.Text().with_variant(LONGTEXT(), "mysql", "mariadb")
 
 model = sa.table("model", sa.column("created"))
@@ -58,31 +66,36 @@ def upgrade() -> None:
             table.create_unique_constraint("_model_entry", [*IDENTITY, "description"])
 
     with op.batch_alter_table("deployment") as table:
-        if "_sha256_unique" in deployments:
-            table.drop_constraint("_sha256_unique", type_="unique")
         if not version_is_unique:
             table.create_unique_constraint("_deployment_unique", ["model_id", "version"])
+        if "_sha256_unique" in deployments:
+            table.drop_constraint("_sha256_unique", type_="unique")
         _alter_date(table, "deploy_date", nullable=False)
         _alter_text(table, "version", 10, 64, nullable=False)
         _alter_text(table, "package_import_name", 50, 255)
         _alter_text(table, "source", 255, 1024)
         _alter_text(table, "sha256", 64, 64)
         _alter_text(table, "image", 100, 255)
-        table.add_column(sa.Column("kind", sa.String(50), nullable=False, server_default="package"))
-        table.add_column(sa.Column("entry_point", sa.String(255)))
-        table.add_column(sa.Column("variables", LONG_TEXT))
-        table.add_column(
+        for column in _missing(
+            connection,
+            "deployment",
+            sa.Column("kind", sa.String(50), nullable=False, server_default="package"),
+            sa.Column("entry_point", sa.String(255)),
+            sa.Column("variables", LONG_TEXT),
             sa.Column(
                 "live_model_id",
                 sa.Integer,
                 sa.Computed("CASE WHEN is_live THEN model_id END", persisted=True),
-            )
-        )
-        table.create_unique_constraint("_one_live_deployment", ["live_model_id"])
+            ),
+        ):
+            table.add_column(column)
+        if "_one_live_deployment" not in deployments:
+            table.create_unique_constraint("_one_live_deployment", ["live_model_id"])
 
     with op.batch_alter_table("flow") as table:
         _alter_text(table, "flow_name", 50, 255, nullable=False)
-        table.add_column(sa.Column("entry_point", sa.String(255)))
+        for column in _missing(connection, "flow", sa.Column("entry_point", sa.String(255))):
+            table.add_column(column)
 
 
 def downgrade() -> None:
@@ -133,26 +146,23 @@ def _fill(
     connection.execute(sa.update(table).where(table.c[name].is_(None)).values({name: value}))
 
 
+def _missing(
+    connection: sa.Connection, table: str, *columns: sa.Column[Any]
+) -> list[sa.Column[Any]]:
+    there = {column["name"] for column in sa.inspect(connection).get_columns(table)}
+    return [column for column in columns if column.name not in there]
+
+
 def _tell_capitals_apart(connection: sa.Connection) -> None:
     # A column cannot change its collation while a foreign key uses it.
-    keys = [
-        (table, key)
-        for table in TABLES
-        for key in sa.inspect(connection).get_foreign_keys(table)
-        if key["referred_table"] in ("project", "flow")
-    ]
-    for table, key in keys:
-        op.drop_constraint(str(key["name"]), table, type_="foreignkey")
+    for table, *_ in TEXT_KEYS:
+        for key in sa.inspect(connection).get_foreign_keys(table):
+            if key["referred_table"] in ("project", "flow"):
+                op.drop_constraint(str(key["name"]), table, type_="foreignkey")
     for table in TABLES:
         op.execute(f"ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
-    for table, key in keys:
-        op.create_foreign_key(
-            key["name"],
-            table,
-            key["referred_table"],
-            key["constrained_columns"],
-            key["referred_columns"],
-        )
+    for table, column, referred_table, referred_column in TEXT_KEYS:
+        op.create_foreign_key(None, table, referred_table, [column], [referred_column])
 
 
 def _keep_one_live(connection: sa.Connection) -> None:

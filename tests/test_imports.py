@@ -36,6 +36,7 @@ PUBLIC = {
     "config": "Context EnvironmentVariable LUMEServicesSettings configure context get_env_vars",
     "models": "Model grid",
     "results": "ImpactResult Provenance Result describe_error field frame get_result_from_string",
+    "results.legacy": "Migrated array_from_pickle migrate_results result_from_original",
     "files": "FILE_CODEC File HDF5File ImageFile TextFile YAMLFile get_file_from_serializer_string",
     "flows": "DBMappedParameter FileMappedParameter Flow FlowOfFlows MappedParameter "
     "RawMappedParameter flow task",

@@ -207,6 +207,42 @@ def copy(
     _end_with(copied.refused, "Not copied", as_json)
 
 
+@app.command(
+    epilog="Example: `lume-services results migrate --from mongodb://host/results --to group.env`"
+)
+def migrate(
+    source: From = None,
+    target: To = None,
+    project: Annotated[str | None, typer.Option(help="Results of this project alone.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring results that LUME-services 0.x stored to this version, in another store.
+
+    Their arrays are read without unpickling. Every result is read back and compared. The source
+    is not changed; what is there already is left as it is, so it can be started again. The exit
+    code is 1 when something could not be read; everything else is brought over.
+    """
+    from dataclasses import asdict
+
+    from lume_services.cli._stores import check_different, opened, progress_bar
+    from lume_services.results.legacy import migrate_results
+
+    with opened(source, "--from") as old, opened(target, "--to") as new:
+        check_different(old, new)
+        projects = old.collections() if project is None else [project]
+        with progress_bar(sum(map(old.count, projects))) as advance:
+            migrated = migrate_results(old, new, projects, advance=advance)
+        if as_json:
+            facts = {**asdict(migrated), "refused": _as_dicts(migrated.refused)}
+            print_json({"from": old.address, "to": new.address, **facts})
+        else:
+            note(
+                f"{_counted(migrated.migrated, 'result')} of 0.x brought to {new.address}, "
+                f"{migrated.copied} of this version copied, {migrated.already_there} there already"
+            )
+    _end_with(migrated.refused, "Not brought over", as_json)
+
+
 @app.command(epilog="Example: `lume-services results flush`")
 def flush(
     waiting_for: Annotated[

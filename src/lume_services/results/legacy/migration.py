@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lume_services.errors import (
@@ -36,6 +36,8 @@ def migrate_results(
     source: ResultsDB,
     target: ResultsDB,
     collections: Sequence[str] | None = None,
+    *,
+    advance: Callable[[int], object] = lambda documents: None,
 ) -> Migrated:
     """Bring the results of LUME-services 0.x in one database to this version in another.
 
@@ -52,6 +54,7 @@ def migrate_results(
         source: Where from.
         target: Where to, another database.
         collections: Which; all when None.
+        advance: Called with the number of documents dealt with.
 
     Returns:
         The counts, and what was refused and why.
@@ -70,8 +73,10 @@ def migrate_results(
     report = Migrated(**vars(copied))
     report.refused = [one for one in copied.refused if one.reason != _ORIGINAL]
     for collection in collections:
-        for document in filter(is_original, source.scan(collection)):
-            _migrate(document, collection, target, report)
+        for document in source.scan(collection):
+            if is_original(document):
+                _migrate(document, collection, target, report)
+            advance(1)
     return report
 
 

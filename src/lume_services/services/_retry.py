@@ -23,11 +23,17 @@ def retrying(transient: Callable[[BaseException], bool], *, within_s: float) -> 
         transient: Whether trying again after this exception can help.
         within_s: Seconds after which the last exception is raised.
     """
-    from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_exponential_jitter
+    from tenacity import (
+        Retrying,
+        retry_if_exception,
+        stop_before_delay,
+        wait_exponential,
+        wait_random,
+    )
 
     return Retrying(
         retry=retry_if_exception(transient),
-        wait=wait_exponential_jitter(_FIRST_PAUSE_S, _LONGEST_PAUSE_S, jitter=_FIRST_PAUSE_S),
+        wait=wait_exponential(_FIRST_PAUSE_S, _LONGEST_PAUSE_S) + wait_random(0, _FIRST_PAUSE_S),
         stop=stop_before_delay(within_s),
         reraise=True,
     )

@@ -61,6 +61,7 @@ PUBLIC = (
     "lume_services.config",
     "lume_services.models",
     "lume_services.results",
+    "lume_services.results.legacy",
     "lume_services.files",
     "lume_services.flows",
     "lume_services.tasks",

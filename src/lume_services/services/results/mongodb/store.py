@@ -176,6 +176,11 @@ class MongodbResultsDB(ResultsDB):
         name, indexes = self._collection_name(collection), [IndexModel(path) for path in fields]
         self._connection.run(lambda database: database[name].create_indexes(indexes))
 
+    def version(self) -> str:
+        """The version of the server."""
+        found = self._connection.run(lambda database: database.client.server_info()["version"])
+        return f"MongoDB {found}"
+
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
         self._indexed.clear()

@@ -16,6 +16,20 @@ from tests.servers import MariaDB, PostgreSQL
 DATABASES = ("sqlite", "mariadb", "postgresql")
 
 
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
+    """A server that leaves it to the operating system when to write: a kill loses nothing."""
+    with MariaDB(tmp_path_factory.mktemp("mariadb"), "--debug-no-sync") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+    """Likewise."""
+    with PostgreSQL(tmp_path_factory.mktemp("postgresql"), "-c", "fsync=off") as server:
+        yield server
+
+
 @pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest) -> str:
     """What the registry is kept in; every test that uses it runs on all of them."""

@@ -14,11 +14,13 @@ from lume_services.errors import SerializationError
 from lume_services.serialization import (
     DOCUMENT_LIMIT,
     blob_digests,
+    canonical_hash,
     decode,
     document_size,
     encode,
     fit,
     hash_only,
+    unfit,
 )
 from lume_services.testing.strategies import documents
 
@@ -42,14 +44,12 @@ MB = 1_000_000
 HUGE: dict[str, dict[str, Any]] = {
     "100 arrays of 900 KB": {f"a{i}": np.full(112_500, i * 0.5) for i in range(100)},
     "in a list": {"a": [np.full(112_500, i * 0.5) for i in range(100)]},
-    "100,000 short names": {f"n{i}": i * 0.5 for i in range(100_000)},
-    "300,000 short names": {f"n{i}": i * 0.5 for i in range(300_000)},
-    "12 MB of names": {str(i).ljust(120): None for i in range(100_000)},
+    "12 MB of names": {str(i).ljust(1200): None for i in range(10_000)},
     "one name of 10 MB": {"n" * 10 * MB: 1.5},
     "names in Greek": {"ω" * 2 * MB + str(i): 1.5 for i in range(4)},
-    "a million empty texts": {"a": [""] * MB},
+    "500,000 empty texts": {"a": [""] * 500_000},
     "a list of empty lists": {"a": [[]] * 100_000},
-    "a million numbers": {"a": [0.5] * MB},
+    "500,000 numbers": {"a": [0.5] * 500_000},
     "30 lists of 30,000 numbers": {f"a{i}": [i + 0.5] * 30_000 for i in range(30)},
     "20 texts of 600 KB in Greek": {f"a{i}": "ω" * 300_000 for i in range(20)},
     "deep": {f"a{i}": deep(np.full(112_500, i * 0.5), 60) for i in range(20)},
@@ -57,8 +57,7 @@ HUGE: dict[str, dict[str, Any]] = {
     "wide": {
         f"a{i}": {f"b{j}": np.full(9_000, i + j / 50) for j in range(50)} for i in range(9)
     },
-    "30,000 arrays of 200 bytes": {f"a{i}": np.full(25, i * 0.5) for i in range(30_000)},
-    "10,000 arrays of 5 KB": {f"a{i}": np.full(625, i * 0.5) for i in range(10_000)},
+    "5,000 arrays of 5 KB": {f"a{i}": np.full(625, i * 0.5) for i in range(5_000)},
     "bytes": {f"a{i}": bytes([i]) * MB for i in range(20)},
     "datetimes of numpy": {f"a{i}": np.full(100_000, i, "M8[ns]") for i in range(20)},
 }  # fmt: skip
@@ -81,12 +80,28 @@ def back(document: dict[str, Any], blobs: Blobs) -> dict[str, Any]:
 @pytest.mark.parametrize("values", HUGE.values(), ids=HUGE)
 def test_no_value_makes_a_document_too_large(values: dict[str, Any]) -> None:
     blobs = Blobs()
-    document = fit({"values": encode(values, blobs.put), "beside": 1.5}, blobs.put)
+    fields = {"values": encode(values, blobs.put), "beside": 1.5}
+    before = canonical_hash(fields)
+    document = fit(fields, blobs.put)
     assert len(bson.encode(document)) < DOCUMENT_LIMIT
     assert blob_digests(document) <= set(blobs)
     assert document["beside"] == 1.5
     loaded = back(document, blobs)["values"]
     assert equal(loaded, values)
+    assert canonical_hash(unfit(document, blobs.__getitem__)) == before
+
+
+MANY: dict[str, dict[str, Any]] = {
+    "100,000 short names": {f"n{i}": i * 0.5 for i in range(100_000)},
+    "300,000 short names": {f"n{i}": i * 0.5 for i in range(300_000)},
+    "30,000 arrays of 200 bytes": {f"a{i}": np.full(25, i * 0.5) for i in range(30_000)},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("values", MANY.values(), ids=MANY)
+def test_nor_do_very_many(values: dict[str, Any]) -> None:
+    test_no_value_makes_a_document_too_large(values)
 
 
 @pytest.mark.slow
@@ -177,7 +192,7 @@ _values = st.recursive(
 
 @pytest.mark.slow
 @given(st.dictionaries(st.sampled_from("abcdefgh"), _values, max_size=6))
-@settings(max_examples=20, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 def test_whatever_is_put_in(values: dict[str, Any]) -> None:
     blobs = Blobs()
     document = fit({"outputs": encode(values, blobs.put)}, blobs.put)

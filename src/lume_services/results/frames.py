@@ -38,6 +38,7 @@ __all__ = ["field", "frame"]
 # What a value cannot be read for: its bytes are lost, or this process does not know its kind.
 _LOST = (BlobNotFoundError, CorruptBlobError)
 _UNREADABLE = (SerializationError, MissingDependencyError)
+_NO_VALUES: dict[str, Any] = {"inputs": {}, "outputs": {}}
 _PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
@@ -79,9 +80,10 @@ def frame(
     rows: list[Any] = list(results)
     columns: dict[str, Any] = {}
     stored = not (rows and isinstance(rows[0], Result))
-    if stored and (former := sum(map(is_original, rows))):
+    if stored and (former := [row for row in rows if is_original(row)]):
+        rows = [row if not is_original(row) else {**row, **_NO_VALUES} for row in rows]
         warnings.warn(
-            f"{former} of the results were stored by LUME-services 0.x, and are listed without "
+            f"{len(former)} of the results were stored by LUME-services 0.x, and are listed without "
             f"their values. Rewrite them once: {REMEDY}",
             LUMEServicesWarning,
             stacklevel=2,
@@ -126,8 +128,6 @@ class _Reader:
 
     def stored(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """The values in a document by name, not decoded."""
-        if is_original(document):
-            return {}
         values: dict[str, Any] = document.get(self._part) or {}
         if "%kind" not in values:
             return values

@@ -130,10 +130,8 @@ def _values(document: dict[str, Any]) -> list[_Place]:
     """The fields of a document, and the members of those that are names with values."""
     places = []
     for field, value in document.items():
-        holder = value if _is_plain_dict(value) else {field: value}
-        names = list(holder)
-        target = value if holder is value else document
-        places += [_Place(target, name, document_size(holder[name])) for name in names]
+        holder, names = (value, list(value)) if _is_plain(value) else (document, [field])
+        places += [_Place(holder, name, document_size(holder[name])) for name in names]
     return places
 
 
@@ -211,7 +209,7 @@ def _is_tagged(value: Any) -> bool:
     return isinstance(value, dict) and ("%kind" in value or "%blob" in value)
 
 
-def _is_plain_dict(value: Any) -> bool:
+def _is_plain(value: Any) -> bool:
     return isinstance(value, dict) and not _is_tagged(value)
 
 

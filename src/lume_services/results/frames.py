@@ -80,10 +80,10 @@ def frame(
     rows: list[Any] = list(results)
     columns: dict[str, Any] = {}
     stored = not (rows and isinstance(rows[0], Result))
-    if stored and (former := [row for row in rows if is_original(row)]):
+    if stored and (former := len(list(filter(is_original, rows)))):
         rows = [row if not is_original(row) else {**row, **_NO_VALUES} for row in rows]
         warnings.warn(
-            f"{len(former)} of the results were stored by LUME-services 0.x, and are listed without "
+            f"{former} of the results were stored by LUME-services 0.x, and are listed without "
             f"their values. Rewrite them once: {REMEDY}",
             LUMEServicesWarning,
             stacklevel=2,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
 
 from lume_services.files.serializers import TextSerializer
-from lume_services.services.files.filesystems import LocalFilesystem
+from lume_services.services.files.filesystems import LocalFilesystem, RemoteFilesystem
 
 WRITER = """
 import sys, itertools
@@ -50,3 +52,65 @@ def test_kill_minus_nine(tmp_path, python):
         strays = sum(name.name.startswith(".lume-tmp-") for name in tmp_path.iterdir())
     assert strays, "no writer was killed while it wrote: this test proves nothing"
     assert {name.name for name in tmp_path.iterdir() if name.name[:10] != ".lume-tmp-"} == {"a.txt"}
+
+
+REMOTE_WRITER = """
+import itertools, json, sys
+from lume_services.files.serializers import TextSerializer
+from lume_services.services.files.filesystems import RemoteFilesystem
+
+filesystem = RemoteFilesystem("lab", *json.load(sys.stdin))
+print("ready", flush=True)
+for number in itertools.count():
+    filesystem.write("a.txt", str(number % 10) * 4_000_000, TextSerializer())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sftp", "s3"])
+def test_kill_minus_nine_of_a_writer_to_a_server(kind, request, python):
+    """While somebody reads all the time: old or new, before the kill, at it, and after it."""
+    server, url = request.getfixturevalue(kind), request.getfixturevalue(f"{kind}_url")
+    filesystem = RemoteFilesystem("lab", url, server.options)
+    filesystem.write("a.txt", "x" * 4_000_000, TextSerializer())
+    done = threading.Event()
+    seen = []
+
+    def read():
+        while not done.is_set():
+            text = filesystem.read("a.txt", TextSerializer())
+            seen.append((len(text), set(text)))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    delay = random.Random(1)
+    try:
+        for _ in range(20):
+            with subprocess.Popen(
+                [python, "-c", REMOTE_WRITER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            ) as writer:
+                try:
+                    json.dump([url, server.options], writer.stdin)
+                    writer.stdin.close()
+                    assert writer.stdout.readline() == "ready\n"
+                    time.sleep(delay.uniform(0.1, 0.4))
+                finally:
+                    writer.send_signal(signal.SIGKILL)
+            assert filesystem.list_dir() == ["a.txt"], "unfinished files are not listed"
+    finally:
+        done.set()
+        reader.join()
+    print(kind, len(seen), "reads,", len({min(content) for _, content in seen}), "contents")
+    assert {length for length, _ in seen} == {4_000_000}
+    assert all(len(content) == 1 for _, content in seen), "a mixture of two files"
+    assert len({min(content) for _, content in seen}) > 1, (
+        "nothing was written: this proves nothing"
+    )
+    if kind == "sftp":
+        folder = server.files / url.rpartition("/")[2]
+        assert any(path.name.startswith(".lume-tmp-") for path in folder.iterdir()), (
+            "no writer was killed while it wrote: this test proves nothing"
+        )

@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-__all__ = ["documents", "paths", "queries", "scalars", "sorts", "values"]
+__all__ = ["documents", "fields", "paths", "queries", "scalars", "sorts", "values"]
 
 _NAMES = ["a", "b", "0", "1"]
 _MOMENTS = [datetime(2024, 1, 1, 0, 0, second, 500_000, tzinfo=UTC) for second in range(3)]
@@ -84,6 +84,12 @@ def sorts() -> SearchStrategy[list[tuple[str, int]] | None]:
     """Sorts by one or two paths, or none."""
     pair = st.tuples(paths(), st.sampled_from([1, -1]))
     return st.none() | st.lists(pair, min_size=1, max_size=2, unique_by=lambda item: item[0])
+
+
+def fields() -> SearchStrategy[Any]:
+    """Paths to keep or to drop, or None for whole documents."""
+    some = st.lists(paths(), max_size=3, unique=True)
+    return st.none() | some | some.map(lambda chosen: dict.fromkeys(chosen, 0))
 
 
 def _conditions() -> SearchStrategy[Any]:

@@ -146,7 +146,7 @@ class Connection:
         with client_arguments(self._config, self.place) as arguments:
             try:
                 client: MongoClient[dict[str, Any]] = MongoClient(self.place.uri, **arguments)
-            except (ValueError, TypeError) as error:  # an option's value
+            except (OSError, ValueError, TypeError) as error:  # a certificate, an option's value
                 raise told(error, self.place) from None
             try:
                 client.admin.command("ping")

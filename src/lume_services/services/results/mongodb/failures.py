@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ssl import SSLError
 from typing import Any, Final
 
 from pymongo import errors
@@ -35,6 +36,7 @@ _NO_DOCUMENT: Final = frozenset({15, 10334, 17280})  # too deep, too large
 _TLS: Final = re.compile(
     r"certificate|hostname mismatch|doesn't match|wrong.version|tls.*alert", re.I
 )
+_NAMES: Final = re.compile(r"resolution lifetime expired|nameservers failed", re.I)
 _LABELS: Final = ("RetryableWriteError", "TransientTransactionError")
 
 
@@ -44,6 +46,8 @@ def is_transient(error: BaseException) -> bool:
         return False
     if isinstance(error, errors.ConnectionFailure):
         return not _is_about_tls(error)
+    if isinstance(error, errors.ConfigurationError):  # what mongodb+srv://… stands for
+        return _NAMES.search(str(error)) is not None
     if error.timeout or any(map(error.has_error_label, _LABELS)):
         return True
     if isinstance(error, errors.BulkWriteError):
@@ -57,51 +61,57 @@ def is_duplicate(error: errors.BulkWriteError) -> bool:
     return _codes(error) == {_DUPLICATE_KEY}
 
 
-def told(error: errors.PyMongoError | ValueError | TypeError, place: Place) -> LUMEServicesError:
+def told(
+    error: errors.PyMongoError | OSError | ValueError | TypeError, place: Place
+) -> LUMEServicesError:
     """The error that says what is wrong with the database, and what to do."""
     name = f"The results database at {place.address}"
     reason = _reason(error)
-    variables = place.variables
+    host, user, password = (place.variables[name] for name in ("host", "user", "password"))
     if is_transient(error):
-        reached = f"{name} cannot be reached, or was lost: {reason}."
-        remedy = f"See that the server runs and that {variables['host']} is right; a server that "
-        remedy += "asks for encrypted connections wants LUME_RESULTS_DB__TLS__ENABLED=true."
-        return ResultsDBUnavailableError(f"{reached} {remedy}")
+        return ResultsDBUnavailableError(
+            f"{name} cannot be reached, or was lost: {reason}. See that the server runs and that "
+            f"{host} is right; a server that wants encrypted connections is told by "
+            "LUME_RESULTS_DB__TLS__ENABLED=true."
+        )
     if _is_about_tls(error):
         return ConfigurationError(
             f"{name}: no encrypted connection: {reason}. Check LUME_RESULTS_DB__TLS__CA_FILE, "
-            f"__CERTIFICATE_FILE and __KEY_FILE, and that {variables['host']} is the name in the "
-            "server's certificate."
+            f"__CERTIFICATE_FILE and __KEY_FILE, and that {host} is the name in the server's "
+            "certificate."
         )
     if isinstance(error, errors.OperationFailure):
         if error.code in _AUTHENTICATION_FAILED:
             return ConfigurationError(
-                f"{name} does not let the user {place.user!r} in: {reason}. Check "
-                f"{variables['user']} and {variables['password']}; a user of another database "
-                f"than that is found by authSource=… in {variables['options']}."
+                f"{name} does not let the user {place.user!r} in: {reason}. Check {user} and "
+                f"{password} and, for a user of another database, authSource=… in "
+                f"{place.variables['options']}."
             )
         if error.code == _UNAUTHORIZED and not place.user:
             return ConfigurationError(
-                f"{name} asks for a user: set {variables['user']} and {variables['password']}."
+                f"{name} asks who you are: name a user in {user}, set {password}."
             )
         if error.code == _UNAUTHORIZED:
             return ResultsDBError(
                 f"{name}: the user {place.user!r} may not do this: {reason}. Grant the role "
-                f"readWrite on {place.database!r}, or correct {variables['database']}."
+                f"readWrite on {place.database!r}, or correct {place.variables['database']}."
             )
         if isinstance(error, errors.BulkWriteError) and _codes(error) <= _NO_DOCUMENT:
             return SerializationError(f"{name} takes no such document: {reason}.")
         return ResultsDBError(f"{name} refused: {reason}.")
     if isinstance(error, errors.InvalidName):
-        return ConfigurationError(f"{variables['database']}={place.database!r}: {reason}.")
+        return ConfigurationError(f"{place.variables['database']}={place.database!r}: {reason}.")
     if isinstance(error, errors.ConfigurationError | ValueError | TypeError):
-        places = " or ".join(dict.fromkeys((variables["host"], variables["options"])))
-        return ConfigurationError(f"{places} is not what MongoDB's driver takes: {reason}.")
+        several = ", ".join(dict.fromkeys(place.variables.values()))
+        return ConfigurationError(f"One of {several} is not what PyMongo takes: {reason}.")
     return ResultsDBError(f"{name} failed: {reason}.")
 
 
 def _is_about_tls(error: BaseException) -> bool:
-    return isinstance(error, errors.ConnectionFailure) and _TLS.search(str(error)) is not None
+    about = (errors.ConnectionFailure, errors.ConfigurationError)
+    return isinstance(error, SSLError) or (
+        isinstance(error, about) and _TLS.search(str(error)) is not None
+    )
 
 
 def _problems(error: errors.BulkWriteError) -> list[dict[str, Any]]:

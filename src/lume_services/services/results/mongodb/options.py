@@ -29,8 +29,8 @@ class Place:
         address: ``mongodb://host:port/database``: no user, no options, whoever asks.
         options: Names of the options in ``uri``, in lower case.
         user: Who connects; None when nobody is named.
-        variables: Of ``host``, ``user``, ``password``, ``database`` and ``options``, the variable
-            in which a user finds them.
+        variables: The variables in which ``host``, ``user``, ``password``, ``database``,
+            ``options`` and others are set.
 
     Args:
         config: The settings.
@@ -50,7 +50,9 @@ class Place:
             self.uri = f"mongodb://{host}:{config.port}/?{options}"
             names = {"host": f"{_PREFIX}HOST", "user": f"{_PREFIX}USERNAME"}
             names |= {name: f"{_PREFIX}{name.upper()}" for name in ("database", "options")}
-        self.variables = {**names, "password": f"{_PREFIX}PASSWORD"}
+            names["mechanism"] = f"{_PREFIX}AUTHMECHANISM"
+        names["password"] = f"{_PREFIX}PASSWORD"
+        self.variables = names
         scheme, _, rest = self.uri.partition("://")
         found = re.fullmatch(r"(?:([^@/?]*)@)?([^/?]*)/?([^?]*)\??(.*)", rest)
         user, hosts, path, query = found.groups() if found else (None, rest, "", "")

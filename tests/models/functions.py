@@ -85,3 +85,10 @@ def screen(inputs: dict[str, Any]) -> dict[str, Any]:
     """A screen image of 2 MB."""
     rng = np.random.default_rng(int(inputs["x"]))
     return {"image": rng.random((512, 512)), "total": inputs["x"]}
+
+
+def waveform(inputs: dict[str, Any]) -> dict[str, Any]:
+    """A waveform, and at every tenth point a long one, of 1.2 MB."""
+    time.sleep(0.01)
+    rng = np.random.default_rng(int(inputs["x"]))
+    return {"wave": rng.random(150_000 if inputs["x"] % 10 == 0 else 1_000)}

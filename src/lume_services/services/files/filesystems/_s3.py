@@ -114,7 +114,7 @@ class S3Connection(Connection):
     def _tidy(self, target: str) -> None:
         """Abort uploads that were never completed; they take space and are not listed."""
         bucket, _, key = target.partition("/")
-        prefix = key.rpartition("/")[0]
+        prefix = f"{key.rpartition('/')[0]}/".lstrip("/")
         if prefix in self._tidied:
             return
         self._tidied.add(prefix)

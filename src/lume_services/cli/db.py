@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from lume_services.cli._output import AsJson, note, print_json
+from lume_services.cli._output import AsJson, error_line, note, print_json
 
 __all__ = ["app"]
 
@@ -35,3 +35,27 @@ def current(as_json: AsJson = False) -> None:
         print_json(revisions)
     else:
         typer.echo(f"current {revisions['current'] or 'empty'}, wanted {revisions['wanted']}")
+
+
+@app.command(epilog="Example: `lume-services db check || lume-services db upgrade`")
+def check(as_json: AsJson = False) -> None:
+    """See whether the schema is the one this version wants; exit code 1 when it is not."""
+    from lume_services.config import configure, context
+    from lume_services.errors import SchemaError
+
+    configure()
+    service = context.model_db_service()
+    problem = None
+    try:
+        service.check_schema()
+    except SchemaError as error:
+        problem = str(error)
+    if as_json:
+        revisions = {"current": service.current_revision(), "wanted": service.head_revision()}
+        print_json({"ok": problem is None, **revisions, "problem": problem})
+    elif problem is None:
+        typer.echo(f"current {service.head_revision()}, as wanted")
+    else:
+        error_line(problem)
+    if problem is not None:
+        raise typer.Exit(1)

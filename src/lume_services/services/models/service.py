@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import inspect, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, exists, inspect, select
+from sqlalchemy.orm import Session, aliased
 
 from lume_services.errors import ConstraintError, InvalidInputError, ModelDBError
 from lume_services.services.models import _deployments, _flow_of_flows
@@ -217,6 +217,24 @@ class ModelDBService:
         """
         return self.get_deployment(**{**criteria, "is_live": True})
 
+    def get_current_deployment(self, **criteria: object) -> Deployment:
+        """Get the live deployment, or where none is live the latest, by one statement.
+
+        Args:
+            criteria: Usually the ``model_id``.
+
+        Raises:
+            DeploymentNotFoundError: None matches.
+            AmbiguousError: Those of several models are live; the message lists them.
+        """
+        other = aliased(Deployment)
+        none_is_live = ~exists().where(other.model_id == Deployment.model_id, other.is_live)
+        found = self._select(Deployment, criteria, where=Deployment.is_live | none_is_live)
+        live = [deployment for deployment in found if deployment.is_live]
+        if not found:
+            raise not_found(Deployment, criteria)
+        return only(live, criteria) if live else max(found, key=age)
+
     # Projects and flows
 
     def store_project(self, project_name: str, description: str = "") -> str:
@@ -381,8 +399,16 @@ class ModelDBService:
         """
         self._model_db.check_schema()
 
-    def _select(self, table: type[Row], criteria: Mapping[str, object], *order: Any) -> list[Row]:
+    def _select(
+        self,
+        table: type[Row],
+        criteria: Mapping[str, object],
+        *order: Any,
+        where: ColumnElement[bool] | None = None,
+    ) -> list[Row]:
         statement = select(table).where(*conditions(table, criteria))
+        if where is not None:
+            statement = statement.where(where)
         statement = statement.order_by(*(order or inspect(table).primary_key))
         rows = self._model_db.run(lambda session: session.scalars(statement).all())
         return [row for row in rows if matches(row, criteria)]

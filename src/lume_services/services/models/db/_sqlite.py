@@ -41,8 +41,9 @@ class SQLite(Dialect):
 
         Raises:
             ConfigurationError: The URL names no file, or one on a network filesystem, or one
-                whose folder cannot be made.
+                whose folder cannot be made; or TLS is asked for.
         """
+        super().connect_arguments(migrating=migrating)
         if self.url.database in (None, "", ":memory:"):
             raise ConfigurationError(
                 "LUME_MODEL_DB__URL names a database in memory, which ends with each connection; "

@@ -1,4 +1,4 @@
-"""Several processes and one registry."""
+"""Several processes and one registry, on every database."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from threading import Barrier
 
 import pytest
 
-from lume_services.services.models import ModelDBService
-from lume_services.services.models.db import ModelDB, ModelDBConfig
+from lume_services.models import Model
+from tests.services.models.conftest import registry
 
 pytestmark = pytest.mark.slow
-
 
 PROCESSES = 8
 together: Barrier
@@ -26,7 +25,7 @@ def _start(barrier: Barrier) -> None:
     together = barrier
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
     context = get_context("spawn")
     with ProcessPoolExecutor(
@@ -38,64 +37,76 @@ def pool() -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
-def open_registry(url: str) -> ModelDBService:
-    return ModelDBService(ModelDB(ModelDBConfig(url=url)))
-
-
 def use_first(url: str, seed: int) -> set[int]:
     ids = set()
     for number in range(40):
-        service = open_registry(f"{url}-{number}")
+        service = registry(f"{url}-{number}")
         together.wait()
         ids.add(service.store_model("", "", "", "", "m"))
     return ids
 
 
 def create_models(url: str, seed: int) -> set[tuple[str, int]]:
-    service = open_registry(url)
-    names = [f"model {number % 10}" for number in range(1000)]
+    """A thousand calls by all processes together."""
+    service = registry(url)
+    names = [f"model {number % 10}" for number in range(1000 // PROCESSES)]
     random.Random(seed).shuffle(names)
-    return {(name, service.store_model("a", "b", "c", "d", name)) for name in names}
+    together.wait()
+    return {
+        (name, Model.create_model(description=name, service=service).model_id) for name in names
+    }
 
 
 def promote_some(url: str, seed: int) -> set[int]:
-    service = open_registry(url)
+    service = registry(url)
     choice = random.Random(seed)
+    ids = [deployment.deployment_id for deployment in service.get_deployments()]
     live = set()
-    for _ in range(50):
-        service.promote(choice.choice([1, 2, 3, 4]))
-        live.add(len(service.get_deployments(model_id=1, is_live=True)))
+    together.wait()
+    for _ in range(25):
+        service.promote(choice.choice(ids))
+        live.add(len(service.get_deployments(is_live=True)))
     return live
 
 
 def store_live(url: str, seed: int) -> list[int]:
-    service = open_registry(url)
-    return [service.store_deployment(1, f"{n}.0", is_live=True) for n in range(10)]
+    service = registry(url)
+    (model,) = service.get_models()
+    together.wait()
+    return [service.store_deployment(model.model_id, f"{n}.0", is_live=True) for n in range(10)]
 
 
+@pytest.mark.parametrize("database", ["sqlite"])
 def test_all_make_the_same_file(url: str, pool: ProcessPoolExecutor) -> None:
     assert set().union(*pool.map(use_first, [url] * PROCESSES, range(PROCESSES))) == {1}
 
 
 def test_same_models_by_all(url: str, pool: ProcessPoolExecutor) -> None:
+    service = registry(url)
+    service.apply_schema()
     seen = list(pool.map(create_models, [url] * PROCESSES, range(PROCESSES)))
     assert all(one == seen[0] for one in seen)
     assert len(seen[0]) == 10
-    assert len(open_registry(url).get_models()) == 10
+    assert len(service.get_models()) == 10
+    service._model_db.close()
 
 
 def test_one_is_live_whoever_promotes(url: str, pool: ProcessPoolExecutor) -> None:
-    service = open_registry(url)
-    service.store_model("", "", "", "", "m")
+    service = registry(url)
+    service.apply_schema()
+    model_id = service.store_model("", "", "", "", "m")
     for version in "1234":
-        service.store_deployment(1, version, is_live=True)
+        service.store_deployment(model_id, version, is_live=True)
     assert set().union(*pool.map(promote_some, [url] * PROCESSES, range(PROCESSES))) == {1}
+    service._model_db.close()
 
 
 def test_same_versions_by_all(url: str, pool: ProcessPoolExecutor) -> None:
-    service = open_registry(url)
+    service = registry(url)
+    service.apply_schema()
     service.store_model("", "", "", "", "m")
     seen = list(pool.map(store_live, [url] * PROCESSES, range(PROCESSES)))
     assert all(one == seen[0] for one in seen)
     assert len(service.get_deployments()) == 10
-    assert service.get_live_deployment(model_id=1)
+    assert len(service.get_deployments(is_live=True)) == 1
+    service._model_db.close()

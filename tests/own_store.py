@@ -26,6 +26,10 @@ class FolderDB(ResultsDB):
     def __init__(self, folder: Path) -> None:
         self.folder, self._lock = folder, Lock()
 
+    @property
+    def address(self) -> str:
+        return f"folder://{self.folder}"
+
     def insert_many(self, collection: str, documents: Iterable[dict[str, Any]]) -> list[str]:
         with self._lock:
             stored = list(self.scan(collection))

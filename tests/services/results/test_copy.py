@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import shutil
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -246,3 +250,63 @@ def test_little_is_held_at_a_time(
     assert copied.copied == 512
     assert batches[0] <= 5, "16 MB at most"
     assert max(batches) <= 200
+
+
+# --- Backup --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def writer(source: SQLiteResultsDB) -> Iterator[None]:
+    """Somebody who stores results all the time."""
+    ended = Event()
+
+    def write() -> None:
+        service, draw = ResultsDBService(source), np.random.default_rng(1)
+        for number in itertools.takewhile(lambda _: not ended.is_set(), itertools.count()):
+            image = draw.random(140_000)
+            Result(flow_id="f", inputs={"x": number}, outputs={"image": image}).insert(service)
+
+    thread = Thread(target=write)
+    thread.start()
+    while source.count("local") < 5:
+        assert thread.is_alive()
+    yield
+    ended.set()
+    thread.join()
+
+
+def backup_by_copy(source: SQLiteResultsDB, folder: Path) -> SQLiteResultsDB:
+    backup = SQLiteResultsDB(folder / "results.db")
+    assert verified(source, backup).refused == []
+    return backup
+
+
+def backup_of_files(source: SQLiteResultsDB, folder: Path) -> SQLiteResultsDB:
+    """First the database, as ``.backup`` of the sqlite3 shell copies it, then the blobs."""
+    folder.mkdir()
+    database, copy = sqlite3.connect(source.path), sqlite3.connect(folder / "results.db")
+    database.backup(copy)
+    database.close()
+    copy.close()
+    unfinished = shutil.ignore_patterns("incoming-*")
+    shutil.copytree(source.blobs.path, folder / "results-blobs", ignore=unfinished)
+    return SQLiteResultsDB(folder / "results.db")
+
+
+@pytest.mark.parametrize("make", [backup_by_copy, backup_of_files])
+def test_a_backup_is_whole_while_others_write(
+    source: SQLiteResultsDB, writer: None, tmp_path: Path, make: Any
+) -> None:
+    at_least = source.count("local")
+    backup = make(source, tmp_path / "backup")
+    documents = list(backup.scan("local"))
+    assert len(documents) >= at_least
+    assert [document["inputs"]["x"] for document in documents] == [*range(len(documents))]
+    for document in documents:
+        assert hash_problem(document, backup.get_blob) is None
+        for digest in copying.blob_digests(document):
+            assert sha256(backup.get_blob(digest)).hexdigest() == digest
+    restored = SQLiteResultsDB(tmp_path / "restored.db")
+    assert verified(backup, restored).copied == len(documents)
+    restored.close()
+    backup.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fsspec
 import pytest
+from aiobotocore.session import AioSession
 
 from lume_services.services.files.filesystems import RemoteFilesystem
 from lume_services.testing.filesystems import ConfinedFilesystemConformance
@@ -19,14 +20,22 @@ class TestSFTPConformance(ConfinedFilesystemConformance):
         return RemoteFilesystem("lab", sftp_url, sftp.options)
 
 
+@pytest.fixture(scope="module")
+def session():
+    """What botocore knows of S3, read from its files once and not for each test."""
+    return AioSession()
+
+
 class TestS3Conformance(ConfinedFilesystemConformance):
     @pytest.fixture
-    def filesystem(self, s3, s3_url):
-        return RemoteFilesystem("lab", f"{s3_url}/folder of the lab", s3.options)
+    def filesystem(self, s3, s3_url, session):
+        options = {**s3.options, "session": session}
+        return RemoteFilesystem("lab", f"{s3_url}/folder of the lab", options)
 
     @pytest.fixture
-    def another(self, s3, s3_url):
-        return RemoteFilesystem("lab", f"{s3_url}/folder of the lab", s3.options)
+    def another(self, s3, s3_url, session):
+        options = {**s3.options, "session": session}
+        return RemoteFilesystem("lab", f"{s3_url}/folder of the lab", options)
 
 
 class TestOtherProtocolConformance(ConfinedFilesystemConformance):

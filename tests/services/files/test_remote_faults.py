@@ -128,6 +128,7 @@ def test_a_missing_bucket_is_not_a_missing_file(s3, s3_url):
     s3.client().create_bucket(Bucket=s3_url.removeprefix("s3://"))
 
 
+@pytest.mark.slow
 def test_wrong_keys_of_s3(tmp_path):
     with S3(tmp_path) as server:
         url = server.url("lume-test")
@@ -146,12 +147,16 @@ def test_wrong_keys_of_s3(tmp_path):
 def test_urls_that_are_none():
     with pytest.raises(ConfigurationError, match="LUME_FILESYSTEMS__LAB__URL is not a URL"):
         RemoteFilesystem("lab", "/data")
+    with pytest.raises(ConfigurationError, match="LUME_FILESYSTEMS__LAB__URL is not a URL"):
+        RemoteFilesystem("lab", "sftp://[::1/data")
+    with pytest.raises(ConfigurationError, match=r"Port could not be cast.*LAB__URL"):
+        RemoteFilesystem("lab", "sftp://host:ssh/data").list_dir()
     with pytest.raises(ConfigurationError, match=r"holds a password.*OPTIONS__PASSWORD") as raised:
         RemoteFilesystem("lab", f"sftp://anna:{SECRET}@host/data")
     assert SECRET not in str(raised.value)
-    with pytest.raises(ConfigurationError, match="names no host"):
+    with pytest.raises(ConfigurationError, match=r"names no host.*LUME_FILESYSTEMS__LAB__URL"):
         RemoteFilesystem("lab", "sftp:///data").list_dir()
-    with pytest.raises(ConfigurationError, match="names no bucket"):
+    with pytest.raises(ConfigurationError, match=r"names no bucket.*LUME_FILESYSTEMS__LAB__URL"):
         RemoteFilesystem("lab", "s3:///data").list_dir()
 
 
@@ -217,6 +222,7 @@ def own(request, tmp_path):
         yield server
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_back_is_used_again(own, monkeypatch):
     lab = RemoteFilesystem("lab", own.url("lume-test"), own.options)
     lab.write("a.txt", "1", TEXT)
@@ -228,6 +234,7 @@ def test_a_server_that_comes_back_is_used_again(own, monkeypatch):
     assert lab.read("a.txt", TEXT) == "1"
 
 
+@pytest.mark.slow
 def test_a_call_waits_for_a_server_that_is_restarted(own):
     lab = RemoteFilesystem("lab", own.url("lume-test"), own.options)
     lab.write("a.txt", "1", TEXT)
@@ -245,6 +252,7 @@ def test_a_call_waits_for_a_server_that_is_restarted(own):
         restart.join()
 
 
+@pytest.mark.slow
 def test_after_the_stated_time_the_server_is_given_up(own, monkeypatch):
     monkeypatch.setattr(RemoteFilesystem, "retry_s", 1.0)
     lab = RemoteFilesystem("lab", own.url("lume-test"), own.options)
@@ -253,9 +261,10 @@ def test_after_the_stated_time_the_server_is_given_up(own, monkeypatch):
     start = time.monotonic()
     with pytest.raises(FilesystemUnavailableError, match="LUME_FILESYSTEMS__LAB__URL"):
         lab.read("a.txt", TEXT)
-    assert 0.5 < time.monotonic() - start < 3
+    assert 0.5 < time.monotonic() - start < 10, "seconds; 30 is the default"
 
 
+@pytest.mark.slow
 def test_a_connection_lost_in_the_middle_of_an_upload(tmp_path):
     """The call goes on when the server is back, and leaves one whole file."""
     with SFTP(tmp_path) as server:

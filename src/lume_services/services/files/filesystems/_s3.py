@@ -12,7 +12,6 @@ from typing import Any
 import botocore.exceptions as boto
 from s3fs import S3FileSystem
 
-from lume_services.errors import ConfigurationError
 from lume_services.services.files.filesystems._connection import STALE, Connection, join
 
 __all__ = ["S3Connection"]
@@ -39,7 +38,7 @@ class S3Connection(Connection):
         root = url.partition("://")[2].rstrip("/")
         bucket, _, prefix = root.partition("/")
         if not bucket:
-            raise ConfigurationError("The URL names no bucket: write s3://bucket/folder")
+            raise ValueError("the URL names no bucket: write s3://bucket/folder")
         # Whether to try again is decided in one place, ours.
         config = {"connect_timeout": timeout_s, "retries": {"total_max_attempts": 1}}
         fs = S3FileSystem(

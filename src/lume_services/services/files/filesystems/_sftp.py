@@ -14,7 +14,6 @@ from fsspec.asyn import sync_wrapper
 from sshfs import SSHFileSystem
 from sshfs.utils import wrap_exceptions
 
-from lume_services.errors import ConfigurationError
 from lume_services.services.files.filesystems._connection import (
     Connection,
     check_size,
@@ -108,7 +107,7 @@ class SFTPConnection(Connection):
         authority, slash, path = url.partition("://")[2].partition("/")
         server = urlsplit(f"//{authority}")
         if not server.hostname:
-            raise ConfigurationError("The URL names no host: write sftp://user@host/folder")
+            raise ValueError("the URL names no host: write sftp://user@host/folder")
         arguments: dict[str, Any] = {
             # sshfs would take any host key; with () asyncssh looks at ~/.ssh/known_hosts.
             "known_hosts": (),
@@ -126,9 +125,9 @@ class SFTPConnection(Connection):
             if isinstance(arguments.get(name), str):
                 arguments[name] = str(Path(arguments[name]).expanduser())
         if arguments["known_hosts"] is None or arguments["known_hosts"] is False:
-            raise ConfigurationError(
-                "The option known_hosts names a file. The host's key is always checked: without "
-                "that, anybody in between could read and change the files."
+            raise ValueError(
+                "the option known_hosts names a file, and cannot turn the check of the host's key "
+                "off: without it, anybody in between could read and change the files"
             )
         fs = _WholeFiles(server.hostname, skip_instance_cache=True, **arguments)
         return fs, f"/{path.rstrip('/')}".rstrip("/") if slash else "."

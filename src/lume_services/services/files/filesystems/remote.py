@@ -66,11 +66,15 @@ class RemoteFilesystem(Filesystem):
         self._session = Session(
             identifier, url, options or {}, timeout_s=self.timeout_s, retry_s=self.retry_s
         )
-        _, separator, rest = url.partition("://")
         variable = self._session.variable
-        if not separator or not rest:
+        authority = url.partition("://")[2].partition("/")[0]
+        try:
+            holds_password = urlsplit(f"//{authority}").password is not None
+        except ValueError as error:
+            raise ConfigurationError(f"{variable}__URL is not a URL: {error}.") from error
+        if "://" not in url:
             raise ConfigurationError(f"{variable}__URL is not a URL: scheme://…")
-        if urlsplit(f"//{rest.partition('/')[0]}").password:
+        if holds_password:
             raise ConfigurationError(
                 f"{variable}__URL holds a password, which would be shown with it: give it as "
                 f"{variable}__OPTIONS__PASSWORD."

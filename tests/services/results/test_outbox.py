@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -45,9 +47,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def service(store: AwayDB, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ResultsDBService:
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that was away is asked again at once, however long it took the last time."""
+    ticks = itertools.count()
     monkeypatch.setattr(delivery, "_PAUSE_S", 0)
-    monkeypatch.setattr(delivery, "_LEAST_SHARE", 0)
+    monkeypatch.setattr(delivery, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+
+
+@pytest.fixture
+def service(store: AwayDB, folder: Path, no_pause: None) -> ResultsDBService:
     return ResultsDBService(store, folder)
 
 
@@ -221,7 +229,7 @@ def test_a_store_that_is_away_is_not_asked_for_every_result(
     store: AwayDB, folder: Path, monkeypatch: pytest.MonkeyPatch, quiet: None
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(delivery.time, "monotonic", lambda: now)
+    monkeypatch.setattr(delivery, "time", SimpleNamespace(monotonic=lambda: now))
     service = ResultsDBService(store, folder)
     store.leave()
     for number in range(50):
@@ -389,6 +397,22 @@ def test_when_the_outbox_fails_too_both_reasons_are_said(
     assert [document["x"] for document in service.find_all("c")] == [2]
 
 
+def test_an_outbox_that_fails_keeps_nothing_out_of_a_store_that_is_there(
+    service: ResultsDBService, store: AwayDB, folder: Path, told: list[warnings.WarningMessage]
+) -> None:
+    store.leave()
+    service.insert_one("c", {"x": 1})
+    store.come_back()
+    lock = next(folder.iterdir()) / "lock"
+    lock.mkdir()
+    service.insert_one("c", {"x": 2})
+    assert "was not sent: The outbox" in str(told[-1].message)
+    assert [document["x"] for document in service.find_all("c")] == [2]
+    lock.rmdir()
+    service.flush()
+    assert service.count("c") == 2
+
+
 def test_threads_that_send_at_once_send_everything_once(
     service: ResultsDBService, store: AwayDB, folder: Path, quiet: None
 ) -> None:
@@ -444,10 +468,8 @@ def lens(store: AwayDB) -> Model:
 
 
 def test_an_evaluation_gives_its_result_and_the_next_one_sends_it(
-    lens: Model, store: AwayDB, lume_home: Path, monkeypatch: pytest.MonkeyPatch
+    lens: Model, store: AwayDB, lume_home: Path, no_pause: None
 ) -> None:
-    monkeypatch.setattr(delivery, "_PAUSE_S", 0)
-    monkeypatch.setattr(delivery, "_LEAST_SHARE", 0)
     store.leave()
     with pytest.warns(LUMEServicesWarning, match=f"{lume_home / 'outbox'}.*results flush"):
         first = lens.evaluate({"f": 2.0, "x": 1.0})

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Delivery"]
 
 _PAUSE_S = 10.0
-_LEAST_SHARE = 3
-"""A store that takes long to say that it is away is asked less often: so many times as long."""
 
 
 class Delivery:
@@ -33,7 +31,7 @@ class Delivery:
 
     What waits is sent before the next document is stored, so that documents keep their order and
     none in the store refers to a blob that only the outbox has. A store that was found to be away
-    is not asked again for ten seconds.
+    is not asked again for ten seconds, or for as long as it took to find out.
 
     Args:
         store: The results database.
@@ -56,13 +54,14 @@ class Delivery:
         """
         with self._asking() as asking:
             if asking:
-                if self._outbox.exists:
-                    self._send_before(documents)
+                problem = self._send_before(documents) if self._outbox.exists else None
                 if len(documents) == 1:
                     ids = [self._store.insert_one(collection, documents[0])]
                 else:
                     ids = self._store.insert_many(collection, documents)
                 self._told = False
+                if problem is not None:
+                    _warn(problem)
                 return ids
         with self._keeping():
             self._outbox.keep(collection, documents)
@@ -101,17 +100,25 @@ class Delivery:
                 pass
         return self._store.get_blob(digest)
 
-    def _send_before(self, documents: Sequence[Document]) -> None:
-        refused = self._outbox.send(self._store, all_of_it=False).refused
-        if refused:
-            _warn(
-                f"{self._store.address} does not take {len(refused)} of the results that waited "
-                f"for it: {refused[0].reason} They stay in {self._outbox.folder}; "
-                "`lume-services results flush` lists them.",
-                level=6,
-            )
+    def _send_before(self, documents: Sequence[Document]) -> str | None:
+        """Send what waits, and the blobs of these documents; what the user should know of it."""
+        problem = None
+        try:
+            refused = self._outbox.send(self._store, all_of_it=False).refused
+        except ResultsDBUnavailableError:
+            raise
+        except ResultsDBError as error:  # the outbox's own: no reason to lose what comes now
+            problem = f"What waits for {self._store.address} was not sent: {error}"
+        else:
+            if refused:
+                problem = (
+                    f"{self._store.address} does not take {len(refused)} of the results that "
+                    f"waited for it: {refused[0].reason} They stay in {self._outbox.folder}; "
+                    "`lume-services results flush` lists them."
+                )
         for document in documents:
             self._outbox.send_blobs(blob_digests(document), self._store)
+        return problem
 
     @contextmanager
     def _asking(self) -> Iterator[bool]:
@@ -125,7 +132,7 @@ class Delivery:
         except ResultsDBUnavailableError as error:
             now = time.monotonic()
             self._reason = str(error)
-            self._ask_again = now + max(_PAUSE_S, _LEAST_SHARE * (now - started))
+            self._ask_again = now + max(_PAUSE_S, now - started)
 
     @contextmanager
     def _keeping(self) -> Iterator[None]:
@@ -138,5 +145,6 @@ class Delivery:
             ) from error
 
 
-def _warn(message: str, level: int = 5) -> None:
-    warnings.warn(message, LUMEServicesWarning, stacklevel=level)
+def _warn(message: str) -> None:
+    # So many levels up is who asked the service to store something.
+    warnings.warn(message, LUMEServicesWarning, stacklevel=5)

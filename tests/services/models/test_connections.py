@@ -183,7 +183,7 @@ class LostAnswer:
             self.commit(connection)
             if self.losses == 0:
                 self.losses += 1
-                connection.close()  # type: ignore[attr-defined]  # a driver's connection
+                connection.dbapi_connection.close()  # type: ignore[attr-defined]  # of the pool
                 raise self.model_db.engine.dialect.dbapi.OperationalError(  # type: ignore[union-attr]
                     2013, "Lost connection"
                 )

@@ -14,7 +14,9 @@ __all__ = ["ConnectionConfig", "ModelDBConfig"]
 class ConnectionConfig(ServiceConfig):
     """How connections to the registry are pooled."""
 
-    pool_size: int = Field(1, ge=1, description="Connections kept open.")
+    pool_size: int = Field(
+        1, ge=1, description="Connections kept open; up to ten more while they are in use."
+    )
     pool_pre_ping: bool = Field(True, description="Test a pooled connection before it is used.")
     timeout_s: float = Field(
         4, gt=0, description="Seconds to wait for the server to accept a connection."

@@ -46,10 +46,10 @@ from lume_services.config import configure, context
 configure()
 service, writer = context.results_db_service(), int(sys.argv[1])
 sys.stdin.readline()
-for start in range(0, 1_000, 20):
+for start in range(0, 1_000, 125):
     documents = [
         {"unique_hash": f"{writer if n % 10 else 'shared'}-{n}", "writer": writer, "n": n}
-        for n in range(start, start + 20)
+        for n in range(start, start + 125)
     ]
     ids = [service.insert_one("c", documents[0]), *service.insert_many("c", documents[1:])]
     for document, name in zip(documents, ids):

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from bson import ObjectId
+
 from lume_services.services.results.documents import INDEXED
 from lume_services.services.results.projection import Fields
 from lume_services.services.results.query import has_operators
@@ -79,7 +81,7 @@ def _conditions(query: Query) -> Iterator[_Condition]:
         elif not path.startswith("$"):
             operators = condition if has_operators(condition) else {"$eq": condition}
             for name, operand in operators.items():
-                if _is_alike_everywhere(name, operand):
+                if _is_alike_everywhere(name, operand) and not _is_made_id(path, operand):
                     yield path, name, operand
 
 
@@ -88,6 +90,12 @@ def _is_alike_everywhere(name: str, operand: Any) -> bool:
     if name == "$in":
         return all(map(_is_simple, operand))
     return name in _COMPARISONS and _is_simple(operand)
+
+
+def _is_made_id(path: str, operand: Any) -> bool:
+    """Whether it may ask for ids that MongoDB made, which are text only here."""
+    several = operand if isinstance(operand, list) else [operand]
+    return path == "_id" and any(isinstance(one, str) and ObjectId.is_valid(one) for one in several)
 
 
 def _is_simple(operand: Any) -> bool:

@@ -88,6 +88,9 @@ class MongodbResultsDB(ResultsDB):
             raise ConfigurationError("LUME_RESULTS_DB__URL is not set: no MongoDB server is named.")
         return cls(config)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.address!r})"
+
     @property
     def address(self) -> str:
         """``mongodb://host:port/database``."""

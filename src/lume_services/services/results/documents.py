@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from hashlib import sha256
 from secrets import token_hex
 from typing import Any, Final
-from uuid import UUID, uuid5
 
 from lume_services.errors import ResultsDBError, SerializationError
 from lume_services.services.results.query import Document
@@ -29,8 +29,7 @@ _OTHERS: Final = (float, type(None), bytes, datetime, bytearray, memoryview)
 _PLAIN: Final = frozenset({float, bool, type(None)})
 """The most frequent of them, told quickly."""
 
-_RESULTS: Final = UUID("9d0b4a0e-6f5c-4a67-8f0e-8a4b1d6f2c53")
-"""Namespace of the ids of results."""
+_ID_DIGITS: Final = 32
 
 _Path = tuple[str | int, ...]
 
@@ -80,7 +79,7 @@ def identified(collection: str, document: Document) -> Document:
         return document
     unique_hash = document.get("unique_hash")
     if isinstance(unique_hash, str):
-        name = uuid5(_RESULTS, f"{collection}\0{unique_hash}").hex
+        name = sha256(f"{collection}\0{unique_hash}".encode()).hexdigest()[:_ID_DIGITS]
     else:
         name = new_id()
     return {"_id": None, **document} | {"_id": name}

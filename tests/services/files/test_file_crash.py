@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import itertools
+import multiprocessing
 import random
 import signal
 import subprocess
@@ -54,21 +55,16 @@ def test_kill_minus_nine(tmp_path, python):
     assert {name.name for name in tmp_path.iterdir() if name.name[:10] != ".lume-tmp-"} == {"a.txt"}
 
 
-REMOTE_WRITER = """
-import itertools, json, sys
-from lume_services.files.serializers import TextSerializer
-from lume_services.services.files.filesystems import RemoteFilesystem
-
-filesystem = RemoteFilesystem("lab", *json.load(sys.stdin))
-print("ready", flush=True)
-for number in itertools.count():
-    filesystem.write("a.txt", str(number % 10) * 4_000_000, TextSerializer())
-"""
+def write_for_ever(url, options, written):
+    filesystem = RemoteFilesystem("lab", url, options)
+    for number in itertools.count():
+        filesystem.write("a.txt", str(number % 10) * 4_000_000, TextSerializer())
+        written.set()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sftp", "s3"])
-def test_kill_minus_nine_of_a_writer_to_a_server(kind, request, python):
+def test_kill_minus_nine_of_a_writer_to_a_server(kind, request):
     """While somebody reads all the time: old or new, before the kill, at it, and after it."""
     server, url = request.getfixturevalue(kind), request.getfixturevalue(f"{kind}_url")
     filesystem = RemoteFilesystem("lab", url, server.options)
@@ -84,21 +80,19 @@ def test_kill_minus_nine_of_a_writer_to_a_server(kind, request, python):
     reader = threading.Thread(target=read)
     reader.start()
     delay = random.Random(1)
+    processes = multiprocessing.get_context("forkserver")  # which has imported everything before
+    processes.set_forkserver_preload([RemoteFilesystem.__module__, "sshfs", "s3fs"])
     try:
         for _ in range(20):
-            with subprocess.Popen(
-                [python, "-c", REMOTE_WRITER],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            ) as writer:
-                try:
-                    json.dump([url, server.options], writer.stdin)
-                    writer.stdin.close()
-                    assert writer.stdout.readline() == "ready\n"
-                    time.sleep(delay.uniform(0.1, 0.4))
-                finally:
-                    writer.send_signal(signal.SIGKILL)
+            written = processes.Event()
+            writer = processes.Process(
+                target=write_for_ever, args=(url, server.options, written), daemon=True
+            )
+            writer.start()
+            assert written.wait(60)
+            time.sleep(delay.uniform(0, 0.3))
+            writer.kill()
+            writer.join()
             assert filesystem.list_dir() == ["a.txt"], "unfinished files are not listed"
     finally:
         done.set()

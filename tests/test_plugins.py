@@ -39,7 +39,7 @@ def laboratory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_store_of_another_package_is_chosen_by_the_scheme_of_the_url(laboratory: None) -> None:
-    assert plugins.names(plugins.RESULTS_DBS) == ["laboratory", "sqlite"]
+    assert plugins.names(plugins.RESULTS_DBS) == ["laboratory", "mongodb", "sqlite"]
     configure(LUMEServicesSettings(results_db={"url": "laboratory://vault/1"}))
     service = context.results_db_service()
     assert service.results_db.url == "laboratory://vault/1"  # type: ignore[attr-defined]

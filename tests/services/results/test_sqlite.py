@@ -13,22 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from lume_services.errors import (
     ConfigurationError,
     DuplicateResultError,
     ResultsDBError,
     ResultsDBUnavailableError,
-    UnsupportedQueryError,
 )
 from lume_services.services import network
-from lume_services.services.results import ResultsDB, ResultsDBConfig
+from lume_services.services.results import ResultsDBConfig
 from lume_services.services.results.sqlite import SQLiteResultsDB
-from lume_services.testing import MemoryResultsDB
 from lume_services.testing.document_cases import MOMENT
-from lume_services.testing.strategies import documents, queries, sorts
 
 
 @pytest.fixture
@@ -43,58 +38,7 @@ def results_db(path: Path) -> Iterator[SQLiteResultsDB]:
     store.close()
 
 
-def ask(store: ResultsDB, *arguments: Any) -> list[str] | str:
-    try:
-        return [document["_id"] for document in store.find(*arguments)]
-    except UnsupportedQueryError as error:
-        return str(error)
-
-
-# --- Answers ------------------------------------------------------------------------------------
-
-
-RANDOM = given(
-    st.lists(documents(), min_size=1, max_size=6),
-    st.lists(st.tuples(queries(), sorts()), min_size=1, max_size=6),
-    st.integers(0, 2),
-    st.sampled_from([None, 1, 3]),
-)
-
-
-def check_answers(
-    results_db: SQLiteResultsDB,
-    stored: list[dict[str, Any]],
-    asked: list[tuple[dict[str, Any], Any]],
-    skip: int,
-    limit: int | None,
-) -> None:
-    memory = MemoryResultsDB()
-    collection = f"c{len(results_db.collections())}"
-    for n, document in enumerate(stored):
-        document["_id"] = f"{n}"
-    for store in (memory, results_db):
-        store.insert_many(collection, stored)
-    for query, sort in asked:
-        arguments = (collection, query, None, sort, limit, skip)
-        assert ask(results_db, *arguments) == ask(memory, *arguments)
-        assert results_db.count(collection, query) == memory.count(collection, query)
-
-
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
-@RANDOM
-def test_answers_are_those_of_the_store_in_memory(
-    results_db: SQLiteResultsDB, stored: Any, asked: Any, skip: int, limit: int | None
-) -> None:
-    check_answers(results_db, stored, asked, skip, limit)
-
-
-@pytest.mark.slow
-@settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
-@RANDOM
-def test_many_answers_are_those_of_the_store_in_memory(
-    results_db: SQLiteResultsDB, stored: Any, asked: Any, skip: int, limit: int | None
-) -> None:
-    check_answers(results_db, stored, asked, skip, limit)
+# --- Finding ------------------------------------------------------------------------------------
 
 
 def test_limit_reads_no_more_than_it_gives(results_db: SQLiteResultsDB) -> None:

@@ -21,7 +21,7 @@ from bson.codec_options import CodecOptions
 from bson.int64 import Int64
 from gridfs import GridOut
 from gridfs.errors import CorruptGridFile
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, WriteConcern
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from lume_services.errors import BlobNotFoundError, CorruptBlobError
@@ -121,8 +121,11 @@ class GridBlobs:
             chunks.create_index([("files_id", 1), ("n", 1)], unique=True)
             self._indexed = True
         now = {"$currentDate": {"uploadDate": True}}  # by the server's clock
-        if files.update_one({"filename": digest}, now).matched_count:
-            if digest in self._known or self._is_whole(digest, database):
+        # What this process saw there is durable already, and only its date is new.
+        known = digest in self._known
+        renewed = files.with_options(write_concern=WriteConcern(1)) if known else files
+        if renewed.update_one({"filename": digest}, now).matched_count:
+            if known or self._is_whole(digest, database):
                 return
             self._discard(digest, -1, database)
         upload = ObjectId()
@@ -165,6 +168,7 @@ class GridBlobs:
         except CorruptGridFile:
             pass  # as its digest says
         if hashed.hexdigest() != digest:
+            self._known.discard(digest)
             raise CorruptBlobError(
                 f"The blob {digest} in {self._connection.place.address} is damaged: its bytes are "
                 "not those it is named after. Restore the database from a backup, or store the "

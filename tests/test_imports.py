@@ -44,13 +44,14 @@ PUBLIC = {
     "configure_lume_services load_db_result load_file prepare_lume_model_variables "
     "save_db_result save_file",
     "engine": "InlineFlow InlineTask LocalRun check_parameters flow local_run parameters_of task",
-    "serialization": "BLOB_THRESHOLD Codec DOCUMENT_LIMIT GetBlob PutBlob blob_digests canonical_hash "
-    "decode decode_name document_size encode encode_name fit hash_only register unfit",
+    "serialization": "BLOB_THRESHOLD Codec DOCUMENT_LIMIT GetBlob PutBlob blob_digests "
+    "canonical_hash decode decode_name document_size encode encode_name fit hash_only register unfit",
     "testing": "BackendConformance ConfinedFilesystemConformance FilesystemConformance "
     "MemoryResultsDB ResultsDBConformance SharedResultsDBConformance",
     "plugins": "BACKENDS FILESYSTEMS FILE_TYPES RESULTS_DBS RESULT_TYPES VALUES check load "
     "load_announced names",
     "services.results": "ResultsDB ResultsDBConfig ResultsDBService",
+    "services.results.mongodb": "MongodbResultsDB MongodbResultsDBConfig",
     "services.models": "ModelDBService flow_id",
     "services.models.db": "ConnectionConfig ModelDB ModelDBConfig",
     "services.files": "FileService",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from lume_services.cli import config, db, demo, deployments, files, models, results, run
+from lume_services.cli import _moves, config, db, demo, deployments, files, models, results, run
 
 __all__ = ["app"]
 
@@ -22,6 +22,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(deployments.app, name="deployments")
 app.command()(run.run)
 app.command()(run.sweep)
+results.app.add_typer(_moves.app)
 app.add_typer(results.app, name="results")
 app.add_typer(files.app, name="files")
 app.add_typer(config.app, name="config")

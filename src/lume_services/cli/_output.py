@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsJson",
     "as_plain",
+    "counted",
     "error_line",
     "exit_code",
     "note",
@@ -133,6 +134,10 @@ def print_values(result: Result) -> None:
 def note(text: str) -> None:
     """Say something to a person that is not the command's answer."""
     print(text, file=sys.stderr)  # noqa: T201  # not the command's answer
+
+
+def counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def error_line(message: str) -> None:

@@ -1,4 +1,4 @@
-"""``lume-services results``: find, show, export, plot and move what was recorded."""
+"""``lume-services results``: find, show, export and plot what was recorded."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import typer
 from lume_services.cli._output import (
     AsJson,
     as_plain,
+    counted,
     note,
     print_json,
     print_table,
     print_values,
     short,
 )
-from lume_services.cli._stores import From, To
 from lume_services.cli.models import ModelName
 from lume_services.errors import InvalidInputError
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lume_services.results import Result
-    from lume_services.services.results.copying import Refused
 
 __all__ = ["app"]
 
@@ -82,7 +81,7 @@ def list_results(
     if same:
         note(f"In all of them: {', '.join(same)}")
     if len(frame):
-        note(f"{_counted(len(frame), 'result')}. Everything of one: lume-services results show ID")
+        note(f"{counted(len(frame), 'result')}. Everything of one: lume-services results show ID")
     else:
         note("No results.")
     _tell_of_waiting()
@@ -123,7 +122,7 @@ def export(
 
     frame = _frame(model, query, limit, all_deployments, large_values=True)
     left_out = export_table(frame, file)
-    note(f"{_counted(len(frame), 'result')} in {file}")
+    note(f"{counted(len(frame), 'result')} in {file}")
     if left_out:
         note(f"Left out, as a table cannot hold them: {', '.join(left_out)}")
 
@@ -145,165 +144,7 @@ def plot(
 
     frame = _frame(model, query, limit, all_deployments)
     plot_columns(frame, x, y, output, units=_units(model))
-    note(f"{_counted(len(frame), 'result')} in {output}")
-
-
-@app.command(epilog="Example: `lume-services results gc --older-than 24`")
-def gc(
-    older_than: Annotated[
-        float, typer.Option(min=0, metavar="HOURS", help="Spare blobs younger than this.")
-    ] = 24.0,
-) -> None:
-    """Delete large values that no result refers to any more.
-
-    A value is stored before the result that it belongs to, so young ones are spared: their result
-    may be on its way.
-    """
-    from lume_services.config import configure, context
-
-    configure()
-    count, size = context.results_db_service().collect_orphans(older_than_s=older_than * 3600)
-    note(f"Deleted {count} blobs, {size / 1e6:.1f} MB")
-
-
-@app.command(epilog="Example: `lume-services results copy --to mongodb://db.lab/lume`")
-def copy(
-    source: From = None,
-    target: To = None,
-    project: Annotated[str | None, typer.Option(help="Results of this project alone.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Copy results, and their large values, from one store to another, checking every hash.
-
-    What is there already is left as it is: when a copy was interrupted, start it again. The exit
-    code is 1 when something could not be copied or does not verify; everything else is copied.
-    """
-    from dataclasses import asdict
-
-    from lume_services.cli._stores import check_different, opened, progress_bar
-    from lume_services.results._verify import hash_problem
-    from lume_services.services.results.copying import copy_results
-
-    with opened(source, "--from") as old, opened(target, "--to") as new:
-        check_different(old, new)
-        projects = old.collections() if project is None else [project]
-        with progress_bar(sum(map(old.count, projects))) as advance:
-            copied = copy_results(
-                old,
-                new,
-                projects,
-                check=lambda document: hash_problem(document, old.get_blob),
-                advance=advance,
-            )
-        if as_json:
-            facts = {**asdict(copied), "refused": _as_dicts(copied.refused)}
-            print_json({"from": old.address, "to": new.address, **facts})
-        else:
-            note(
-                f"{_counted(copied.copied, 'result')} copied to {new.address}, "
-                f"{copied.already_there} there already; {_counted(copied.blobs, 'large value')}, "
-                f"{copied.blob_bytes / 1e6:.1f} MB"
-            )
-    _end_with(copied.refused, "Not copied", as_json)
-
-
-@app.command(
-    epilog="Example: `lume-services results migrate --from mongodb://host/results --to group.env`"
-)
-def migrate(
-    source: From = None,
-    target: To = None,
-    project: Annotated[str | None, typer.Option(help="Results of this project alone.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Bring results that LUME-services 0.x stored to this version, in another store.
-
-    Their arrays are read without unpickling. Every result is read back and compared. The source
-    is not changed; what is there already is left as it is, so it can be started again. The exit
-    code is 1 when something could not be read; everything else is brought over.
-    """
-    from dataclasses import asdict
-
-    from lume_services.cli._stores import check_different, opened, progress_bar
-    from lume_services.results.legacy import migrate_results
-
-    with opened(source, "--from") as old, opened(target, "--to") as new:
-        check_different(old, new)
-        projects = old.collections() if project is None else [project]
-        with progress_bar(sum(map(old.count, projects))) as advance:
-            migrated = migrate_results(old, new, projects, advance=advance)
-        if as_json:
-            facts = {**asdict(migrated), "refused": _as_dicts(migrated.refused)}
-            print_json({"from": old.address, "to": new.address, **facts})
-        else:
-            note(
-                f"{_counted(migrated.migrated, 'result')} of 0.x brought to {new.address}, "
-                f"{migrated.copied} of this version copied, {migrated.already_there} there already"
-            )
-    _end_with(migrated.refused, "Not brought over", as_json)
-
-
-@app.command(epilog="Example: `lume-services results flush`")
-def flush(
-    waiting_for: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Send what waits for this store, which has moved, to the configured one.",
-        ),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Send the results that were kept while the results database was away.
-
-    The exit code is 1 when the database is still away, or does not take one of them; that one is
-    kept.
-    """
-    from lume_services.config import configure, context
-    from lume_services.container import OUTBOX
-    from lume_services.services.results.outbox import Outbox, waiting
-
-    configure()
-    folder = context.settings.home / OUTBOX
-    store = context.results_db_service().results_db
-    sent = Outbox(folder, waiting_for or store.address).send(store)
-    here = {store.address, waiting_for}
-    elsewhere = [entry for entry in waiting(folder) if entry.address not in here]
-    if as_json:
-        print_json(
-            {
-                "to": store.address,
-                "sent": sent.sent,
-                "already_there": sent.already_there,
-                "refused": _as_dicts(sent.refused),
-                "waiting_elsewhere": [entry._asdict() for entry in elsewhere],
-            }
-        )
-    else:
-        there = f", {sent.already_there} were there already" if sent.already_there else ""
-        note(f"{_counted(sent.sent, 'result')} sent to {store.address}{there}")
-        for entry in elsewhere:
-            note(f"{_counted(entry.results, 'result')} for {entry.address} in {entry.folder}")
-        if elsewhere:
-            note(
-                "Set LUME_RESULTS_DB__URL to an address above and flush again; if that store has "
-                "moved here, use --waiting-for ADDRESS."
-            )
-    _end_with(sent.refused, "Not sent, and kept", as_json)
-
-
-def _end_with(refused: list[Refused], what: str, as_json: bool) -> None:
-    """Name what could not be stored, if anything; the exit code is 1 then."""
-    if not refused:
-        return
-    if not as_json:
-        print_table(("Project", "Result", "Why"), refused)
-        note(f"{what}: {_counted(len(refused), 'result')}")
-    raise typer.Exit(1)
-
-
-def _as_dicts(refused: list[Refused]) -> list[dict[str, str]]:
-    return [entry._asdict() for entry in refused]
+    note(f"{counted(len(frame), 'result')} in {output}")
 
 
 def _tell_of_waiting() -> None:
@@ -316,7 +157,7 @@ def _tell_of_waiting() -> None:
     for entry in waiting(context.settings.home / OUTBOX):
         if entry.address == address:
             note(
-                f"{_counted(entry.results, 'result')} more in the outbox: "
+                f"{counted(entry.results, 'result')} more in the outbox: "
                 "lume-services results flush"
             )
 
@@ -391,10 +232,6 @@ def _units(model: str) -> dict[str, str]:
     return {
         name: str(variable["unit"]) for name, variable in variables.items() if variable.get("unit")
     }
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _parsed(query: str | None) -> Any:

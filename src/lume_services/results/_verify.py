@@ -6,6 +6,7 @@ from typing import Any
 
 from lume_services.errors import LUMEServicesError, SerializationError
 from lume_services.results._classes import stored_class
+from lume_services.results._original import REMEDY, is_original
 from lume_services.results.generic import Result, hashes_of
 from lume_services.serialization import GetBlob, unfit
 
@@ -17,7 +18,7 @@ _HASHES = ("inputs_hash", "unique_hash")
 def hash_problem(document: dict[str, Any], get_blob: GetBlob) -> str | None:
     """What is wrong with the hashes of a stored document; None when nothing is.
 
-    A document that is no result has none. Of a result whose class is not known here the
+    A document that is no result has none; one of 0.x has no hash of this version. Of a result whose class is not known here the
     ``unique_hash`` cannot be made, and ``inputs_hash`` alone is checked.
 
     Args:
@@ -29,6 +30,8 @@ def hash_problem(document: dict[str, Any], get_blob: GetBlob) -> str | None:
         CorruptBlobError: A blob is damaged.
         SerializationError: A blob does not hold what the document says.
     """
+    if is_original(document):
+        return f"it was stored by LUME-services 0.x: {REMEDY}"
     if not document.keys() >= {"result_type_string", *_HASHES}:
         return None
     names: tuple[str, ...] = _HASHES

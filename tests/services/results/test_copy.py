@@ -225,6 +225,27 @@ def test_what_refers_to_a_missing_or_damaged_blob_is_told_and_not_copied(
     assert len(list(target.blobs)) == 2
 
 
+def test_results_of_the_original_are_told_what_they_need(
+    source: SQLiteResultsDB, target: SQLiteResultsDB
+) -> None:
+    original = {
+        "_id": "old",
+        "flow_id": "f",
+        "inputs": {"x": 1.0},
+        "outputs": {"y": b"\x80\x02."},
+        "result_type_string": "lume_services.results.generic:Result",
+        "unique_hash": "0" * 32,
+    }
+    source.insert_many("local", [original, {"_id": "new"}])
+    copied = copy_results(
+        source, target, check=lambda document: hash_problem(document, source.get_blob)
+    )
+    assert copied.copied == 1
+    (refused,) = copied.refused
+    assert refused.id == "old"
+    assert "results migrate" in refused.reason
+
+
 def test_what_comes_back_different_is_told(
     source: SQLiteResultsDB, target: SQLiteResultsDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:

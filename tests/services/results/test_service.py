@@ -86,6 +86,15 @@ def test_what_contains_itself_is_refused(service: ResultsDBService) -> None:
         service.insert_one("c", [])  # type: ignore[arg-type] # the point of it
 
 
+def test_a_document_that_a_server_would_refuse_is_refused_everywhere(
+    service: ResultsDBService,
+) -> None:
+    service.insert_one("c", {"x": [b"x" * 1_000_000] * 7})
+    with pytest.raises(SerializationError, match=r"9\.0 MB.*8 MB.*Result"):
+        service.insert_many("c", [{"x": 1}, {"x": [b"x" * 1_000_000] * 9}])
+    assert service.count("c") == 1
+
+
 def test_what_documents_hold_is_taken(service: ResultsDBService) -> None:
     document = {
         "_id": "a", "%kind": "x", "n": [2**63 - 1, -(2**63), True, None, -0.0], "ä$": "€ 😀",

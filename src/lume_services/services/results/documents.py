@@ -10,6 +10,7 @@ from secrets import token_hex
 from typing import Any, Final
 
 from lume_services.errors import ResultsDBError, SerializationError
+from lume_services.serialization import DOCUMENT_LIMIT, document_size
 from lume_services.services.results.query import Document
 
 __all__ = ["check_collection", "check_document", "identified", "new_id"]
@@ -66,6 +67,12 @@ def check_document(document: Document) -> None:
         _check_dict(document, ())
     except RecursionError as error:
         raise SerializationError("The document contains itself, or is nested too deep.") from error
+    if (size := document_size(document)) > DOCUMENT_LIMIT:
+        raise SerializationError(
+            f"The document has {size / 1e6:.1f} MB, and every store takes "
+            f"{DOCUMENT_LIMIT / 1e6:.0f} MB. Use Result, which moves large values into blobs, or do as it does "
+            "(lume_services.serialization.fit)."
+        )
 
 
 def identified(collection: str, document: Document) -> Document:

@@ -69,6 +69,11 @@ class MemoryResultsDB(ResultsDB):
             documents = [doc for name in names for doc in self._collections.get(name, {}).values()]
         yield from map(_copy, documents)
 
+    def collections(self) -> list[str]:
+        """Names of the collections that hold a document, sorted."""
+        with self._lock:
+            return sorted(name for name, documents in self._collections.items() if documents)
+
     def delete(self, collection: str, ids: Iterable[str]) -> int:
         """Remove documents by id; how many there were."""
         with self._lock:

@@ -293,7 +293,7 @@ def test_server_is_killed_and_comes_back(own_server: MariaDB | PostgreSQL) -> No
 @pytest.mark.slow
 def test_server_stops_answering(own_server: MariaDB | PostgreSQL) -> None:
     """A caller waits RETRY_S for an answer and TIMEOUT_S for a new connection, not for ever."""
-    service = registry(own_server.url("registry"), timeout_s=2, retry_s=3)
+    service = registry(own_server.url("registry"), timeout_s=2, retry_s=2)
     service.apply_schema()
     service.store_project("p")
     assert own_server.process is not None
@@ -302,15 +302,15 @@ def test_server_stops_answering(own_server: MariaDB | PostgreSQL) -> None:
     for pid in family:
         os.kill(pid, signal.SIGSTOP)
     try:
-        for use in (service.get_projects, lambda: service.store_project("q")):
-            start = time.monotonic()
-            with pytest.raises(ModelDBUnavailableError):
-                use()
-            assert time.monotonic() - start < 3 + 2 + 2
+        start = time.monotonic()
+        with pytest.raises(ModelDBUnavailableError):
+            service.store_project("q")
+        assert time.monotonic() - start < 2 + 2 + 2
     finally:
         for pid in family:
             os.kill(pid, signal.SIGCONT)
     assert service.store_project("q") == "q"
+    service._model_db.close()
 
 
 def _children(pid: int) -> list[int]:

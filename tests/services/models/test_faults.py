@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -19,38 +19,35 @@ pytestmark = pytest.mark.slow
 
 KILLS = 20
 
-# Stores versions of a model, each with its project and flow, and says what is stored.
-WRITER = """
-import sys
-from lume_services.services.models import ModelDBService
-from lume_services.services.models.db import ModelDB, ModelDBConfig
-url, name, first = sys.stdin.readline().split()
-service = ModelDBService(ModelDB(ModelDBConfig(url=url)))
-model_id = service.store_model("", "", "", "", name)
-service.store_project("p")
-number = int(first)
-while True:
-    number += 1
-    id = service.store_deployment(model_id, f"{number}.0", is_live=True, variables={"x": {"n": 1}})
-    flow = service.store_flow(deployment_id=id, flow_name="evaluate", project_name="p")
-    print(number, id, flow, flush=True)
-"""
+
+def store_for_ever(url: str, name: str, log: Path, number: int) -> None:
+    """Store versions of a model, each with its flow, and write down what is stored."""
+    service = registry(url)
+    model_id = service.store_model("", "", "", "", name)
+    service.store_project("p")
+    with log.open("a") as acknowledged:
+        while True:
+            number += 1
+            deployment_id = service.store_deployment(
+                model_id, f"{number}.0", is_live=True, variables={"x": {"n": 1}}
+            )
+            flow_id = service.store_flow(
+                deployment_id=deployment_id, flow_name="evaluate", project_name="p"
+            )
+            print(number, deployment_id, flow_id, file=acknowledged, flush=True)
 
 
 class Writer:
     """A process that stores until it is killed, and where it says what it has stored."""
 
-    def __init__(self, python: str, url: str, name: str, log: Path, first: int = 0) -> None:
+    def __init__(self, url: str, name: str, log: Path, first: int = 0) -> None:
         self.name = name
         self.log = log
-        with log.open("ab") as out:
-            self.process = subprocess.Popen(
-                [python, "-c", WRITER], stdin=subprocess.PIPE, stdout=out
-            )
-        assert self.process.stdin is not None
-        # Not on its command line, which every user of the machine can read.
-        self.process.stdin.write(f"{url} {name} {first}\n".encode())
-        self.process.stdin.close()
+        log.touch()
+        self.process = get_context("fork").Process(
+            target=store_for_ever, args=(url, name, log, first)
+        )
+        self.process.start()
 
     def acknowledged(self) -> list[list[str]]:
         # What is behind the last end of a line was cut off.
@@ -60,13 +57,13 @@ class Writer:
     def wait_for(self, count: int) -> None:
         deadline = time.monotonic() + 60
         while len(self.acknowledged()) < count:
-            assert self.process.poll() is None, "the writer has ended"
+            assert self.process.is_alive(), "the writer has ended"
             assert time.monotonic() < deadline, f"{len(self.acknowledged())} of {count}"
             time.sleep(0.005)
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.join()
 
 
 def check(service: ModelDBService, writer: Writer) -> None:
@@ -88,13 +85,13 @@ def check(service: ModelDBService, writer: Writer) -> None:
     assert service.get_live_deployment(model_id=model.model_id).version == deployments[0].version
 
 
-def test_writer_is_killed(url: str, python: str, tmp_path: Path) -> None:
+def test_writer_is_killed(url: str, tmp_path: Path) -> None:
     service = registry(url)
     service.apply_schema()
     pause = random.Random(1)
     first = 0
     for _ in range(KILLS):
-        writer = Writer(python, url, "m", tmp_path / "log", first)
+        writer = Writer(url, "m", tmp_path / "log", first)
         writer.wait_for(len(writer.acknowledged()) + 3)
         time.sleep(pause.uniform(0, 0.02))
         writer.kill()
@@ -114,11 +111,11 @@ def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Maria
         yield server
 
 
-def test_server_is_killed(own_server: MariaDB | PostgreSQL, python: str, tmp_path: Path) -> None:
+def test_server_is_killed(own_server: MariaDB | PostgreSQL, tmp_path: Path) -> None:
     url = own_server.url("registry")
     service = registry(url)
     service.apply_schema()
-    writers = [Writer(python, url, name, tmp_path / name) for name in "ab"]
+    writers = [Writer(url, name, tmp_path / name) for name in "ab"]
     for writer in writers:
         writer.wait_for(1)
     pause = random.Random(1)

@@ -7,6 +7,7 @@ import ipaddress
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,9 +107,12 @@ class Lab:
     ours: Authority
     other: Authority
     folder: Path
+    closed_at_end: ExitStack
 
     def service(self, **tls: Any) -> ModelDBService:
-        return ModelDBService(ModelDB(ModelDBConfig(url=self.url, tls=TLSConfig(**tls))))
+        model_db = ModelDB(ModelDBConfig(url=self.url, tls=TLSConfig(**tls)))
+        self.closed_at_end.callback(model_db.close)
+        return ModelDBService(model_db)
 
 
 @pytest.fixture(scope="module", params=["mariadb", "postgresql"])
@@ -132,10 +136,11 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         server.arguments += tuple(
             word for name, value in options.items() for word in ("-c", f"{name}={value}")
         )
-    with server:
+    # PostgreSQL ends when the last connection has.
+    with server, ExitStack() as closed_at_end:
         url = server.url("registry")
         ModelDB(ModelDBConfig(url=url)).apply_schema()
-        yield Lab(server, url, ours, other, folder)
+        yield Lab(server, url, ours, other, folder, closed_at_end)
 
 
 ENCRYPTED = {

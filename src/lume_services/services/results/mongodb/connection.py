@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from bson import ObjectId
 from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
+from bson.errors import BSONError
 from bson.int64 import Int64
 from pymongo import MongoClient
 from pymongo.collection import Collection
@@ -114,7 +115,7 @@ class Connection:
         """Turn PyMongo's errors into ours."""
         try:
             yield
-        except PyMongoError as error:
+        except (PyMongoError, BSONError) as error:
             raise told(error, self.place) from error
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import re
 from ssl import SSLError
 from typing import Any, Final
 
+from bson.errors import BSONError
 from pymongo import errors
 
 from lume_services.errors import (
@@ -61,9 +62,7 @@ def is_duplicate(error: errors.BulkWriteError) -> bool:
     return _codes(error) == {_DUPLICATE_KEY}
 
 
-def told(
-    error: errors.PyMongoError | OSError | ValueError | TypeError, place: Place
-) -> LUMEServicesError:
+def told(error: Exception, place: Place) -> LUMEServicesError:
     """The error that says what is wrong with the database, and what to do."""
     name = f"The results database at {place.address}"
     reason = _reason(error)
@@ -99,6 +98,8 @@ def told(
         if isinstance(error, errors.BulkWriteError) and _codes(error) <= _NO_DOCUMENT:
             return SerializationError(f"{name} takes no such document: {reason}.")
         return ResultsDBError(f"{name} refused: {reason}.")
+    if isinstance(error, BSONError):
+        return ResultsDBError(f"{name} holds a document that cannot be read: {reason}.")
     if isinstance(error, errors.InvalidName):
         return ConfigurationError(f"{place.variables['database']}={place.database!r}: {reason}.")
     if isinstance(error, errors.ConfigurationError | ValueError | TypeError):

@@ -97,7 +97,8 @@ def insert(target: Documents, rows: list[Row]) -> list[str]:
     waiting = _first_of_each(rows)
     for _ in range(_TRIES):
         refused = _send(target, waiting)
-        stored |= {row.unique_hash: row.name for row in waiting if row not in refused}
+        not_stored = {row.sequence for row in refused}
+        stored |= {row.unique_hash: row.name for row in waiting if row.sequence not in not_stored}
         if not refused:
             return [
                 row.name if row.unique_hash is None else stored[row.unique_hash] for row in rows

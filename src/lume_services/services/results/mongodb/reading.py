@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
+from bson.errors import BSONError
 from pymongo.cursor import Cursor
 from pymongo.errors import PyMongoError
 
@@ -49,7 +50,7 @@ def read(connection: Connection, reading: Reading) -> Iterator[Document]:
                 yield document
                 document = next(cursor, None)
             return
-        except PyMongoError as error:
+        except (PyMongoError, BSONError) as error:
             goes_on = last is not None and reading.order[:1] == [(SEQUENCE, 1)]
             if not is_lost(error) or (given and not goes_on):
                 raise told(error, connection.place) from error

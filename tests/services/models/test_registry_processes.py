@@ -39,7 +39,7 @@ def pool() -> Iterator[ProcessPoolExecutor]:
 
 def use_first(url: str, seed: int) -> set[int]:
     ids = set()
-    for number in range(15):
+    for number in range(8):
         service = registry(f"{url}-{number}")
         together.wait()
         ids.add(service.store_model("", "", "", "", "m"))

@@ -30,7 +30,7 @@ def _start(barrier: Barrier) -> None:
     together = barrier
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
     context = get_context("spawn")
     barrier = context.Barrier(PROCESSES, timeout=60)

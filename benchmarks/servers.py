@@ -77,17 +77,16 @@ def _frame(bare: Any) -> Iterator[Row]:
     model = Model.create_model(description="frame")
     model.register(trivial, version="1.0")
     model.sweep([{**INPUTS, "x0": float(number)} for number in range(10_000)], max_workers=0)
-    stored = context.results_db_service().find("local", {"flow_id": model.flow.flow_id})
-    kept = ("inputs", "outputs", "date_modified", "flow_id", "version", "status", "unique_hash")
-    bare = bare.database.get_collection("frame")
-    bare.insert_many([{name: document[name] for name in kept} for document in stored])
+    flow = {"flow_id": model.flow.flow_id}
+    bare.insert_many(context.results_db_service().find("local", flow))
+    kept = ("date_modified", "flow_id", "version", "status", "_id")
 
     def floor() -> pd.DataFrame:
         rows = []
-        for document in bare.find({}):
+        for document in bare.find(flow):
             row = {f"inputs.{name}": value for name, value in document.pop("inputs").items()}
             row |= {f"outputs.{name}": value for name, value in document.pop("outputs").items()}
-            rows.append(row | document)
+            rows.append(row | {name: document[name] for name in kept})
         return pd.DataFrame(rows)
 
     assert len(model.get_results_df()) == len(floor()) == 10_000

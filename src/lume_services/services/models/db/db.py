@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from threading import RLock
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, quote_plus
 from uuid import uuid4
 
@@ -24,9 +25,17 @@ from lume_services.errors import (
 )
 from lume_services.services._retry import retrying
 from lume_services.services.models.db import migrations
-from lume_services.services.models.db._dialect import BEGIN, dialect_of, missing_driver
+from lume_services.services.models.db._dialect import (
+    BEGIN,
+    dialect_of,
+    missing_driver,
+    ping_idle_connections,
+)
 from lume_services.services.models.db.schema import Project
 from lume_services.services.models.settings import ModelDBConfig
+
+if TYPE_CHECKING:
+    from tenacity import Retrying
 
 __all__ = ["ModelDB"]
 
@@ -247,9 +256,10 @@ class ModelDB:
                     max_overflow=_EXTRA_CONNECTIONS,
                     pool_timeout=self._dialect.answer_s,
                     pool_recycle=_IDLE_S,
-                    pool_pre_ping=self.config.connection.pool_pre_ping,
                     connect_args=arguments,
                 )
+                if self.config.connection.pool_pre_ping:
+                    ping_idle_connections(engine)
         except exc.NoSuchModuleError:
             raise ConfigurationError(
                 f"{self._variable('HOST')}: {url.drivername!r} is no dialect that SQLAlchemy "
@@ -265,8 +275,11 @@ class ModelDB:
         self._reached = True
 
     def _retried(self, attempt: Callable[[], T]) -> T:
-        within_s = self.config.connection.retry_s
-        return retrying(self._may_pass, within_s=within_s)(attempt)
+        return self._retrying(attempt)
+
+    @cached_property
+    def _retrying(self) -> Retrying:
+        return retrying(self._may_pass, within_s=self.config.connection.retry_s)
 
     def _may_pass(self, error: BaseException) -> bool:
         passing = isinstance(error, ModelDBUnavailableError)

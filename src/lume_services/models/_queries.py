@@ -41,7 +41,9 @@ def documents_of(
     ids: dict[str, list[str]] = {}
     for flow in flows:
         ids.setdefault(flow.project_name, []).append(flow.flow_id)
-    names = list(variables) or _recorded_names(ids, results_db)
+    names = list(variables)
+    if (query or sort) and not names:
+        names = list(_recorded_names(ids, results_db))
     wanted = _stored_names(query or {}, names)
     order = [(_stored_path(path, names), direction) for path, direction in sort or ()] or None
     found: list[dict[str, Any]] = []

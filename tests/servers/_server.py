@@ -32,6 +32,8 @@ class Server(ABC):
     program: ClassVar[str]
     install: ClassVar[str]
     """The command that installs the program."""
+    stops_by: ClassVar[signal.Signals] = signal.SIGTERM
+    """What makes it end in good order at once."""
 
     host = "127.0.0.1"
     user = "lume"
@@ -93,7 +95,7 @@ class Server(ABC):
 
     def stop(self) -> None:
         """Stop it in good order; nothing happens when it does not run."""
-        self._end(signal.SIGTERM)
+        self._end(self.stops_by)
 
     def kill(self) -> None:
         """Kill it without a chance to tidy up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import weakref
@@ -92,6 +93,7 @@ class PostgreSQL(Server):
 
     program = "postgres"
     install = "apt-get install postgresql"
+    stops_by = signal.SIGINT  # by SIGTERM it would wait for its clients
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         super().__init__(folder, *arguments)

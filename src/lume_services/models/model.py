@@ -11,7 +11,6 @@ from uuid import uuid4
 from lume_services.context import context
 from lume_services.errors import (
     AmbiguousError,
-    DeploymentNotFoundError,
     FlowNotFoundError,
     InvalidInputError,
     LUMEServicesError,
@@ -236,10 +235,7 @@ class Model:
         if criteria:
             deployment = registry.get_deployment(model_id=self.model_id, **criteria)
         else:
-            try:
-                deployment = registry.get_live_deployment(model_id=self.model_id)
-            except DeploymentNotFoundError:
-                deployment = registry.get_latest_deployment(model_id=self.model_id)
+            deployment = registry.get_current_deployment(model_id=self.model_id)
         self._in_use = Deployed(deployment, self._flows_of(deployment.deployment_id))
         return deployment
 

@@ -45,7 +45,8 @@ PUBLIC = {
     "save_db_result save_file",
     "engine": "InlineFlow InlineTask LocalRun check_parameters flow local_run parameters_of task",
     "serialization": "BLOB_THRESHOLD Codec DOCUMENT_LIMIT GetBlob PutBlob blob_digests "
-    "canonical_hash decode decode_name document_size encode encode_name fit hash_only register unfit",
+    "canonical_hash decode decode_name document_size encode encode_name fit hash_only register "
+    "unfit",
     "testing": "BackendConformance ConfinedFilesystemConformance FilesystemConformance "
     "MemoryResultsDB ResultsDBConformance SharedResultsDBConformance",
     "plugins": "BACKENDS FILESYSTEMS FILE_TYPES RESULTS_DBS RESULT_TYPES VALUES check load "

@@ -70,8 +70,8 @@ def check_document(document: Document) -> None:
     if (size := document_size(document)) > DOCUMENT_LIMIT:
         raise SerializationError(
             f"The document has {size / 1e6:.1f} MB, and every store takes "
-            f"{DOCUMENT_LIMIT / 1e6:.0f} MB. Use Result, which moves large values into blobs, or do as it does "
-            "(lume_services.serialization.fit)."
+            f"{DOCUMENT_LIMIT / 1e6:.0f} MB. Use Result, which moves large values into blobs, "
+            "or do as it does (lume_services.serialization.fit)."
         )
 
 

@@ -19,7 +19,7 @@ def hash_problem(document: dict[str, Any], get_blob: GetBlob) -> str | None:
     """What is wrong with the hashes of a stored document; None when nothing is.
 
     A document that is no result has none; one of 0.x has no hash of this version. Of a result
-    whose class is not known here the ``unique_hash`` cannot be made, and ``inputs_hash`` alone is checked.
+    whose class is not known here the ``unique_hash`` cannot be made; ``inputs_hash`` is checked.
 
     Args:
         document: What the results database holds.

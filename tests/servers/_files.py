@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import getpass
+import os
 import shutil
+import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,16 +91,23 @@ class SFTP(Server):
             "known_hosts": str(self.known_hosts),
         }
 
+    def sessions(self) -> list[int]:
+        """The processes of its connections."""
+        found = subprocess.run(
+            ["pgrep", "-P", str(self.process.pid if self.process else 0)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return [int(process) for process in found.stdout.split()]
+
     def kill(self) -> None:
         """Kill it, and the processes of its connections."""
-        processes = []
-        if self.process is not None:
-            found = subprocess.run(
-                ["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=False
-            )
-            processes = found.stdout.split()
+        sessions = self.sessions()
         super().kill()
-        subprocess.run(["kill", "-9", *processes], capture_output=True, check=False)
+        for process in sessions:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
 
 class S3(Server):

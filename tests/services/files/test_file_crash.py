@@ -81,7 +81,7 @@ def test_kill_minus_nine_of_a_writer_to_a_server(kind, request):
     reader.start()
     delay = random.Random(1)
     processes = multiprocessing.get_context("forkserver")  # which has imported everything before
-    processes.set_forkserver_preload([RemoteFilesystem.__module__, "sshfs", "s3fs"])
+    processes.set_forkserver_preload([RemoteFilesystem.__module__, "asyncssh", "s3fs"])
     try:
         for _ in range(20):
             written = processes.Event()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
+import signal
 import socket
 import sys
 import threading
 import time
 import traceback
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -38,12 +41,24 @@ def mute():
         yield "{}:{}".format(*listener.getsockname())
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    """The seconds, fewer than otherwise, in which a server has to answer the first time."""
+    monkeypatch.setattr(RemoteFilesystem, "timeout_s", 0.5)
+    return 0.5
+
+
 @contextmanager
-def quickly():
-    """What has to end within 5 s, the first time that a server is asked."""
+def within(seconds):
+    """What has to end in that time."""
     start = time.monotonic()
     yield
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < seconds
+
+
+def quickly():
+    """What has to end within 5 s, the first time that a server is asked."""
+    return within(5)
 
 
 # Wrong settings: one message that names the variable, at once
@@ -163,7 +178,7 @@ def test_urls_that_are_none():
 @pytest.mark.parametrize(
     ("url", "package", "remedy"),
     [
-        ("sftp://host/x", "sshfs", r"pip install 'lume-services\[sftp\]'"),
+        ("sftp://host/x", "asyncssh", r"pip install 'lume-services\[sftp\]'"),
         ("s3://bucket/x", "s3fs", r"pip install 'lume-services\[s3\]'"),
         ("gs://bucket/x", "gcsfs", "gcsfs"),
     ],
@@ -201,18 +216,54 @@ def test_a_server_that_was_never_reached_fails_at_once(url, options):
     assert SECRET not in "".join(traceback.format_exception(raised.value))
 
 
-@pytest.mark.slow
+def test_how_long_servers_have():
+    assert (RemoteFilesystem.timeout_s, RemoteFilesystem.retry_s) == (4, 30)
+
+
+def on_a_mute_server(mute, scheme):
+    if scheme == "sftp":
+        return RemoteFilesystem("lab", f"sftp://{mute}/x")
+    options = {"endpoint_url": f"http://{mute}", "key": "k", "secret": "s"}
+    return RemoteFilesystem("lab", "s3://bucket/x", options)
+
+
 @pytest.mark.parametrize("scheme", ["sftp", "s3"])
-def test_a_server_that_says_nothing_fails_within_five_seconds(mute, scheme):
-    lab = (
-        RemoteFilesystem("lab", f"sftp://{mute}/x")
-        if scheme == "sftp"
-        else RemoteFilesystem(
-            "lab", "s3://bucket/x", {"endpoint_url": f"http://{mute}", "key": "k", "secret": "s"}
-        )
-    )
-    with quickly(), pytest.raises(FilesystemUnavailableError, match="no answer within 4 s"):
+def test_a_server_that_says_nothing_is_given_up(mute, scheme, impatient):
+    lab = on_a_mute_server(mute, scheme)
+    with (
+        within(impatient + 1),
+        pytest.raises(FilesystemUnavailableError, match=f"no answer within {impatient} s"),
+    ):
         lab.list_dir()
+
+
+def test_threads_do_not_wait_for_it_one_after_the_other(mute, impatient):
+    lab = on_a_mute_server(mute, "sftp")
+
+    def use(_):
+        with pytest.raises(FilesystemUnavailableError, match="no answer within"):
+            lab.list_dir()
+
+    with within(impatient + 1), ThreadPoolExecutor(8) as threads:
+        list(threads.map(use, range(8)))
+
+
+def test_a_host_that_opens_no_file_session_is_given_up(tmp_path, impatient):
+    """Its disk hangs: one can log in, and it says that it is alive."""
+    with SFTP(tmp_path, "-o", "ForceCommand=sleep 1000") as server:
+        lab = RemoteFilesystem("lab", server.url("lume-test"), server.options)
+        with (
+            within(impatient + 1),
+            pytest.raises(FilesystemUnavailableError, match=f"no answer within {impatient} s"),
+        ):
+            lab.list_dir()
+
+
+def test_a_host_without_file_sessions_says_so(tmp_path):
+    with SFTP(tmp_path, "-o", "MaxSessions=0") as server:
+        lab = RemoteFilesystem("lab", server.url("lume-test"), server.options)
+        with pytest.raises(ConfigurationError, match=r"no SFTP session.*LAB__URL"):
+            lab.list_dir()
 
 
 @pytest.fixture(params=[SFTP, S3])
@@ -293,6 +344,38 @@ def test_a_connection_lost_in_the_middle_of_an_upload(tmp_path):
         assert lab.list_dir() == ["a.bin"]
 
 
+@pytest.mark.slow
+def test_a_host_that_hangs_in_the_middle_of_an_upload(tmp_path, monkeypatch, caplog):
+    """It says nothing, and closes nothing; the call goes on by a new connection."""
+    monkeypatch.setattr(RemoteFilesystem, "retry_s", 4.0)
+    with SFTP(tmp_path) as server:
+        lab = RemoteFilesystem("lab", server.url("lume-test"), server.options)
+        lab.write("a.bin", "old", TEXT)
+        folder = server.files / "lume-test"
+        stopped = []
+
+        def stop_when_half_there():
+            deadline = time.monotonic() + 30
+            while not any(folder.glob(".lume-tmp-*")) and time.monotonic() < deadline:
+                pass
+            stopped.extend(server.sessions())
+            for process in stopped:
+                os.kill(process, signal.SIGSTOP)
+
+        stopper = threading.Thread(target=stop_when_half_there)
+        stopper.start()
+        try:
+            lab.write("a.bin", "new" * 10_000_000, TEXT)
+            assert lab.read("a.bin", TEXT) == "new" * 10_000_000
+            assert lab.list_dir() == ["a.bin"]
+        finally:
+            stopper.join()
+            for process in stopped:
+                os.kill(process, signal.SIGKILL)
+        assert stopped
+    assert "socket.send()" not in caplog.text
+
+
 # Processes and threads
 
 
@@ -327,7 +410,7 @@ def test_a_fork_connects_anew(kind, request):
 def test_logs_hold_no_secret(s3, s3_url, sftp, sftp_url, caplog):
     caplog.set_level(logging.DEBUG)
     for lab in (
-        RemoteFilesystem("lab", s3_url, {**s3.options, "secret": SECRET}),
+        RemoteFilesystem("lab", s3_url, {**s3.options, "secret": SECRET, "token": f"{SECRET}=="}),
         RemoteFilesystem("lab", sftp_url, {**sftp.options, "password": SECRET}),
     ):
         lab.write("a.txt", "1", TEXT)

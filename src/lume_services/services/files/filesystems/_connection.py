@@ -1,31 +1,26 @@
-"""A connection to a file server, by any filesystem of fsspec.
+"""A connection to a file server, and which kind there is for which protocol.
 
-What differs from protocol to protocol stands in subclasses of ``Connection``, and which protocol
-has one in ``connection_class``:
-
-========== ======================================= ==============================================
-protocol   is written how, so that it is whole     folders are
-========== ======================================= ==============================================
-sftp, ssh  temporary file, fsync, posix-rename     folders
-s3, s3a    one PUT, or one completed upload        prefixes of keys; a marker for an empty one
-all other  temporary file, then the protocol's mv  what fsspec's filesystem makes of them
-========== ======================================= ==============================================
+========== ==================== ====================================== ============================
+protocol   by                   a file is written whole, by            folders are
+========== ==================== ====================================== ============================
+sftp, ssh  asyncssh             temporary file, fsync, posix-rename    folders
+s3, s3a    s3fs, over fsspec    one PUT, or one completed upload       prefixes of keys; a marker
+                                                                       for an empty one
+all other  fsspec               temporary file, then the protocol's mv what fsspec makes of them
+========== ==================== ====================================== ============================
 """
 
 from __future__ import annotations
 
 import secrets
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from importlib import import_module
-from pathlib import Path, PurePosixPath
-from threading import Lock
+from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
-
-import fsspec
-from fsspec.spec import AbstractFileSystem
 
 from lume_services.services._atomic import TEMPORARY_PREFIX
 
@@ -35,40 +30,29 @@ STALE = timedelta(days=1)
 """How old an unfinished upload is, by the server's clock, when its writer must be gone."""
 
 
-class Connection:
+class Connection(ABC):
     """A server that was reached, and how it does what ``Filesystem`` promises.
 
     Paths start at the root and are normal: no leading slash, no ``.`` or ``..``; the root is "".
-    Errors are those of fsspec and its drivers: ``FileNotFoundError`` for what is not there.
+    Errors are those of the drivers: ``FileNotFoundError`` for what is not there.
     """
 
     root_is_always_there: ClassVar[bool] = False
     """Whether the root has no need to be made: it is a bucket, or a prefix in one."""
 
-    def __init__(self, url: str, options: Mapping[str, Any], *, timeout_s: float) -> None:
+    @abstractmethod
+    def __init__(
+        self, url: str, options: Mapping[str, Any], *, timeout_s: float, patience_s: float
+    ) -> None:
         """Connect.
 
         Args:
             url: Where the root is.
-            options: Arguments of fsspec's filesystem.
-            timeout_s: Seconds in which the server has to answer, where the protocol lets us say.
+            options: Arguments of the driver.
+            timeout_s: Seconds in which the server has to answer at first, where the protocol lets
+                us say.
+            patience_s: Seconds in which it has to answer a request later on, likewise.
         """
-        self.fs, root = self.connect(url, options, timeout_s)
-        self.root = root.rstrip("/")
-        # What runs on fsspec's event loop takes calls from several threads, others need not.
-        shared = getattr(self.fs, "async_impl", False)
-        self.turn: AbstractContextManager[Any] = nullcontext() if shared else Lock()
-        self._tidied: set[str] = set()
-
-    def connect(
-        self, url: str, options: Mapping[str, Any], timeout_s: float
-    ) -> tuple[AbstractFileSystem, str]:
-        """Make fsspec's filesystem, and say what it calls the root of ours."""
-        # An instance of our own: those that fsspec keeps may be closed, or of another process.
-        return cast(
-            "tuple[AbstractFileSystem, str]",
-            fsspec.url_to_fs(url, skip_instance_cache=True, **options),
-        )
 
     @classmethod
     def is_passing(cls, error: BaseException) -> bool:
@@ -93,81 +77,40 @@ class Connection:
         """Whether it can only help to change the settings."""
         return False
 
-    def kind(self, path: str) -> Literal["file", "folder"] | None:
-        """What is at a path; None when nothing is."""
-        try:
-            found = self.fs.info(join(self.root, path))["type"]
-        except FileNotFoundError as error:
-            if self.is_misconfigured(error):
-                raise
-            return None
-        return {"file": "file", "directory": "folder"}.get(found)  # type: ignore[return-value]  # no other values
+    def turn(self) -> AbstractContextManager[Any]:
+        """What a thread holds while it uses the connection."""
+        return nullcontext()
 
+    @abstractmethod
+    def kind(self, path: str) -> Literal["file", "folder", "other"] | None:
+        """What is at a path: nothing is None, a device or a socket "other"."""
+
+    @abstractmethod
     def names(self, path: str) -> Iterable[str]:
         """Names in a folder; those of folders end in ``/``."""
-        folder = join(self.root, path)
-        for entry in self.fs.ls(folder, detail=True):
-            found = entry["name"].rstrip("/")
-            if found == folder.rstrip("/"):
-                if path and entry["type"] == "file" and not entry["name"].endswith("/"):
-                    raise NotADirectoryError("it is a file")
-                continue  # the marker of an empty folder
-            yield found.rpartition("/")[2] + ("/" if self._is_folder(entry) else "")
 
-    def _is_folder(self, entry: Mapping[str, Any]) -> bool:
-        return bool(entry["type"] == "directory")
-
+    @abstractmethod
     def fetch(self, path: str, local: Path) -> None:
         """Copy a file to this machine, all of it from one moment."""
-        self.fs.get_file(join(self.root, path), str(local))
 
+    @abstractmethod
     def store(self, local: Path, path: str) -> None:
-        """Copy a file of this machine to a path, where it appears as a whole."""
-        target = join(self.root, path)
-        temporary = temporary_beside(target)
-        try:
-            self.fs.put_file(str(local), temporary)
-            self.fs.invalidate_cache()
-            check_size(local, self.fs.info(temporary)["size"])
-            self._move(temporary, target)
-        except BaseException:
-            with suppress(Exception):
-                self.fs.rm_file(temporary)
-            raise
-        self._tidy(target)
+        """Copy a file of this machine to a path, where it appears as a whole.
 
-    def _move(self, temporary: str, target: str) -> None:
-        if type(self.fs).mv is not AbstractFileSystem.mv:
-            self.fs.mv(temporary, target)
-        else:  # fsspec's own takes "*" and the like in names for patterns; these do not
-            self.fs.cp_file(temporary, target)
-            self.fs.rm_file(temporary)
+        Now and then, what killed writers left in the folder is deleted.
+        """
 
+    @abstractmethod
     def make_folder(self, path: str) -> None:
         """Make a folder and those above it, which are not there."""
-        self.fs.makedirs(join(self.root, path), exist_ok=True)
 
     def make_folder_for_file(self, path: str) -> None:
         """Make the folder that a file is about to be stored in, where files need one."""
         self.make_folder(path)
 
+    @abstractmethod
     def delete(self, path: str) -> None:
         """Delete a file, which is there."""
-        self.fs.rm_file(join(self.root, path))
-
-    def _tidy(self, target: str) -> None:
-        """Delete what killed writers left in the folder; once a folder is enough."""
-        folder = target.rpartition("/")[0]
-        if folder in self._tidied:
-            return
-        self._tidied.add(folder)
-        # Others may be tidying too, or the server may not tell how old files are.
-        with suppress(Exception):
-            for entry in self.fs.ls(folder, detail=True):
-                if entry["name"].rpartition("/")[2].startswith(TEMPORARY_PREFIX):
-                    age = self.fs.modified(target) - self.fs.modified(entry["name"])
-                    if age > STALE:
-                        self.fs.rm_file(entry["name"])
 
 
 def connection_class(scheme: str) -> type[Connection]:
@@ -176,12 +119,14 @@ def connection_class(scheme: str) -> type[Connection]:
     Raises:
         ModuleNotFoundError: The driver is not installed.
     """
+    module, name = {
+        "sftp": ("_sftp", "SFTPConnection"),
+        "ssh": ("_sftp", "SFTPConnection"),
+        "s3": ("_s3", "S3Connection"),
+        "s3a": ("_s3", "S3Connection"),
+    }.get(scheme, ("_fsspec", "FsspecConnection"))
     package = __name__.rpartition(".")[0]
-    if scheme in ("sftp", "ssh"):
-        return cast("type[Connection]", import_module(f"{package}._sftp").SFTPConnection)
-    if scheme in ("s3", "s3a"):
-        return cast("type[Connection]", import_module(f"{package}._s3").S3Connection)
-    return Connection
+    return cast("type[Connection]", getattr(import_module(f"{package}.{module}"), name))
 
 
 def join(root: str, path: str) -> str:
@@ -191,9 +136,7 @@ def join(root: str, path: str) -> str:
 
 def temporary_beside(target: str) -> str:
     """A name in the same folder that nobody else uses, and that is not listed."""
-    folder = target.rpartition("/")[0]
-    suffix = PurePosixPath(target).suffix
-    return f"{folder}/{TEMPORARY_PREFIX}{secrets.token_hex(8)}{suffix}"
+    return f"{target.rpartition('/')[0]}/{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
 
 
 def check_size(local: Path, arrived: int | None) -> None:

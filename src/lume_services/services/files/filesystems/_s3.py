@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,7 +14,8 @@ from typing import Any
 import botocore.exceptions as boto
 from s3fs import S3FileSystem
 
-from lume_services.services.files.filesystems._connection import STALE, Connection, join
+from lume_services.services.files.filesystems._connection import STALE, join
+from lume_services.services.files.filesystems._fsspec import FsspecConnection
 
 __all__ = ["S3Connection"]
 
@@ -25,23 +28,54 @@ _PASSING_CODES = frozenset({"InternalError", "OperationAborted", "RequestTimeout
 _MISTAKES = frozenset({"InvalidAccessKeyId", "NoSuchBucket", "SignatureDoesNotMatch"})
 
 
-class S3Connection(Connection):
+_SECRET_HEADER = re.compile(
+    r"(x-amz-(?:security-token|[\w-]*customer-key)['\"]?: *b?['\"]?)[^'\",\s]+", re.IGNORECASE
+)
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """Mask what botocore writes into its log of each request when it is asked for details."""
+    record.msg = _SECRET_HEADER.sub(r"\1********", record.getMessage())
+    record.args = ()
+    return True
+
+
+for _name in ("botocore.auth", "botocore.endpoint"):
+    logging.getLogger(_name).addFilter(_without_secrets)
+
+
+class _AnyKey(S3FileSystem):  # type: ignore[misc]  # s3fs has no types
+    """s3fs with keys as they are.
+
+    Its own ``split_path`` cuts a key off at ``?versionId=``: one file would replace another.
+    """
+
+    def split_path(self, path: str) -> tuple[str, str, None]:
+        bucket, _, key = path.removeprefix("s3://").partition("/")
+        return bucket, key, None
+
+
+class S3Connection(FsspecConnection):
     """Objects in a bucket, whose keys begin with a prefix."""
 
     root_is_always_there = True
-    fs: S3FileSystem
+    fs: _AnyKey
 
     def connect(
-        self, url: str, options: Mapping[str, Any], timeout_s: float
-    ) -> tuple[S3FileSystem, str]:
+        self, url: str, options: Mapping[str, Any], timeout_s: float, patience_s: float
+    ) -> tuple[_AnyKey, str]:
         """Ask for one key, so that a server that is away or a wrong bucket shows at once."""
         root = url.partition("://")[2].rstrip("/")
         bucket, _, prefix = root.partition("/")
         if not bucket:
             raise ValueError("the URL names no bucket: write s3://bucket/folder")
         # Whether to try again is decided in one place, ours.
-        config = {"connect_timeout": timeout_s, "retries": {"total_max_attempts": 1}}
-        fs = S3FileSystem(
+        config = {
+            "connect_timeout": timeout_s,
+            "read_timeout": patience_s,
+            "retries": {"total_max_attempts": 1},
+        }
+        fs = _AnyKey(
             skip_instance_cache=True,
             use_listings_cache=False,
             **{**options, "config_kwargs": {**config, **options.get("config_kwargs", {})}},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
@@ -57,6 +57,7 @@ class Session:
         self._reached = False
         self._connection: Connection | None = None
         self._connecting = threading.Lock()
+        self._in_vain: FilesystemUnavailableError | None = None
         self._inherited: list[Connection] = []
         _SESSIONS.add(self)
 
@@ -88,8 +89,7 @@ class Session:
     def _attempt(self, action: Callable[[Connection], T]) -> T:
         server = self._connected()
         try:
-            with server.turn:
-                server.fs.invalidate_cache()  # nothing is remembered from earlier calls
+            with server.turn():
                 result = action(server)
         except Exception as error:
             if not server.is_passing(error):
@@ -101,20 +101,33 @@ class Session:
         return result
 
     def _connected(self) -> Connection:
+        before = self._in_vain
         with self._connecting:
             if self._connection is not None:
                 return self._connection
+            if self._in_vain is not None and self._in_vain is not before:
+                # While this thread waited another one tried; all in turn would take too long.
+                raise FilesystemUnavailableError(str(self._in_vain))
             try:
-                self._connection = self._kind()(self._url, self._options, timeout_s=self._timeout_s)
-                return self._connection
-            except LUMEServicesError:
+                self._connection = self._connect()
+            except FilesystemUnavailableError as error:
+                self._in_vain = FilesystemUnavailableError(str(error))  # without a traceback
                 raise
-            except ImportError as error:
-                raise self._missing_package(error) from error
-            except Exception as error:  # every driver has errors of its own
-                failure = self._failure("Cannot connect to", error, connecting=True)
-                cause = self._showable(error)
-            raise failure from cause
+            return self._connection
+
+    def _connect(self) -> Connection:
+        try:
+            return self._kind()(
+                self._url, self._options, timeout_s=self._timeout_s, patience_s=self._retry_s / 2
+            )
+        except LUMEServicesError:
+            raise
+        except ImportError as error:
+            raise self._missing_package(error) from error
+        except Exception as error:  # every driver has errors of its own
+            failure = self._failure("Cannot connect to", error, connecting=True)
+            cause = self._showable(error)
+        raise failure from cause
 
     def _kind(self) -> type[Connection]:
         try:
@@ -166,8 +179,8 @@ class Session:
         """What an error says, without the secrets that a driver may have put into it."""
         text = (getattr(error, "strerror", None) or str(error)).strip().rstrip(".")
         if isinstance(error, TimeoutError) and not text:
-            text = f"no answer within {self._timeout_s:g} s"
-        for secret in self._secrets():
+            text = "no answer " + ("in time" if self._reached else f"within {self._timeout_s:g} s")
+        for secret in _secrets(self._options):
             text = text.replace(secret, "********")
         return text or type(error).__name__
 
@@ -175,17 +188,10 @@ class Session:
         """The error as the cause of ours, unless its traceback would show a secret."""
         one: BaseException | None = error
         while one is not None:
-            if any(secret in str(one) for secret in self._secrets()):
+            if any(secret in str(one) for secret in _secrets(self._options)):
                 return None
             one = one.__cause__ or one.__context__
         return error
-
-    def _secrets(self) -> list[str]:
-        return [
-            value
-            for name, value in self._options.items()
-            if isinstance(value, str) and CREDENTIAL.search(name) and len(value) > 3
-        ]
 
     def forget(self) -> None:
         """Leave the connection to the parent process; it is kept, so that nothing closes it."""
@@ -193,6 +199,15 @@ class Session:
             self._inherited.append(self._connection)
         self._connection = None
         self._connecting = threading.Lock()
+
+
+def _secrets(options: Mapping[str, Any]) -> Iterator[str]:
+    """What is named like a credential, also in an option that has parts."""
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _secrets(value)
+        elif isinstance(value, str) and CREDENTIAL.search(name.lower()) and len(value) > 3:
+            yield value
 
 
 _SESSIONS: WeakSet[Session] = WeakSet()

@@ -1,20 +1,26 @@
-"""SFTP, by sshfs over asyncssh."""
+"""SFTP, by asyncssh on fsspec's event loop."""
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import logging
+import os
 import stat
-from collections.abc import Mapping
-from contextlib import suppress
+import time
+import weakref
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 import asyncssh
-from fsspec.asyn import sync_wrapper
-from sshfs import SSHFileSystem
-from sshfs.utils import wrap_exceptions
+from fsspec.asyn import get_loop
 
+from lume_services.services._atomic import TEMPORARY_PREFIX
 from lume_services.services.files.filesystems._connection import (
+    STALE,
     Connection,
     check_size,
     join,
@@ -23,8 +29,10 @@ from lume_services.services.files.filesystems._connection import (
 
 __all__ = ["SFTPConnection"]
 
-_BLOCK = 4 * 2**20
-"""Bytes on their way at once; more does not make it faster, but takes memory."""
+T = TypeVar("T")
+
+_BLOCK = 2**20
+"""Bytes on their way at once; more does not make it faster, and a slow line needs time for them."""
 
 _LOST = (
     asyncssh.ChannelOpenError,
@@ -35,102 +43,39 @@ _LOST = (
 )
 
 
-class _WholeFiles(SSHFileSystem):  # type: ignore[misc]  # sshfs has no types
-    """sshfs with transfers that are whole.
+def _is_worth_saying(record: logging.LogRecord) -> bool:
+    """Asyncio says for each packet that it cannot be sent; that the connection is lost, we say."""
+    return not (record.threadName == "fsspecIO" and record.msg == "socket.send() raised exception.")
 
-    Its own ``get_file`` asks for the size before it opens the file, and so cuts off one that is
-    replaced by a longer one in between; its ``mv`` may fall back to copying over the target.
-    """
 
-    @wrap_exceptions  # type: ignore[untyped-decorator]  # sshfs has no types
-    async def _fetch(self, path: str, local: Path) -> None:
-        async with self._pool.get() as channel, channel.open(path, "rb") as source:
-            with local.open("wb") as target:
-                while block := await source.read(_BLOCK):
-                    target.write(block)
-
-    @wrap_exceptions  # type: ignore[untyped-decorator]  # sshfs has no types
-    async def _store(self, local: Path, temporary: str, target: str) -> None:
-        async with self._pool.get() as channel:
-            try:
-                old = await channel.stat(target)
-            except asyncssh.SFTPNoSuchFile:
-                old = None
-            if old is not None and not old.permissions & 0o222:
-                raise PermissionError("it is read-only")
-            try:
-                await self._upload(channel, local, temporary, old)
-                try:
-                    await channel.posix_rename(temporary, target)
-                except asyncssh.SFTPOpUnsupported:
-                    # Without this extension of OpenSSH, what is there has to go first.
-                    if old is not None:
-                        await channel.remove(target)
-                    await channel.rename(temporary, target)
-            except BaseException:
-                with suppress(Exception):
-                    await channel.unlink(temporary)
-                raise
-
-    async def _upload(
-        self,
-        channel: asyncssh.SFTPClient,
-        local: Path,
-        temporary: str,
-        old: asyncssh.SFTPAttrs | None,
-    ) -> None:
-        """Write the temporary file; it gets the permissions of the file that it is to replace."""
-        private = asyncssh.SFTPAttrs() if old is None else asyncssh.SFTPAttrs(permissions=0o600)
-        async with channel.open(temporary, "xb", private) as file:
-            with local.open("rb") as source:
-                while block := source.read(_BLOCK):
-                    await file.write(block)
-            if old is not None and old.permissions is not None:
-                await file.chmod(stat.S_IMODE(old.permissions))
-            with suppress(asyncssh.SFTPOpUnsupported):
-                await file.fsync()
-            check_size(local, (await file.stat()).size)
-
-    fetch = sync_wrapper(_fetch)
-    store = sync_wrapper(_store)
+logging.getLogger("asyncio").addFilter(_is_worth_saying)
 
 
 class SFTPConnection(Connection):
-    """Files of a host that one logs in to by SSH."""
+    """Files of a host that one logs in to by SSH.
 
-    fs: _WholeFiles
+    Threads share one SFTP session, which takes many requests at a time. When one of them is not
+    answered, the connection is given up: a host whose disk hangs still says that it is alive.
+    """
 
-    def connect(
-        self, url: str, options: Mapping[str, Any], timeout_s: float
-    ) -> tuple[_WholeFiles, str]:
-        """Log in; the root is a folder of the host, or the login folder where the URL has none."""
-        authority, slash, path = url.partition("://")[2].partition("/")
-        server = urlsplit(f"//{authority}")
-        if not server.hostname:
-            raise ValueError("the URL names no host: write sftp://user@host/folder")
-        arguments: dict[str, Any] = {
-            # sshfs would take any host key; with () asyncssh looks at ~/.ssh/known_hosts.
-            "known_hosts": (),
-            "connect_timeout": timeout_s,
-            "keepalive_interval": 5,  # finds a server that went away without a word
-            # Names that are not UTF-8 are listed, not an error.
-            "sftp_client_kwargs": {"path_errors": "surrogateescape"},
-            **options,
-        }
-        if server.port:
-            arguments["port"] = server.port
-        if server.username:
-            arguments.setdefault("username", unquote(server.username))
-        for name in ("known_hosts", "client_keys"):
-            if isinstance(arguments.get(name), str):
-                arguments[name] = str(Path(arguments[name]).expanduser())
-        if arguments["known_hosts"] is None or arguments["known_hosts"] is False:
-            raise ValueError(
-                "the option known_hosts names a file, and cannot turn the check of the host's key "
-                "off: without it, anybody in between could read and change the files"
-            )
-        fs = _WholeFiles(server.hostname, skip_instance_cache=True, **arguments)
-        return fs, f"/{path.rstrip('/')}".rstrip("/") if slash else "."
+    def __init__(
+        self, url: str, options: Mapping[str, Any], *, timeout_s: float, patience_s: float
+    ) -> None:
+        """Log in. The root is a folder of the host, or the login folder where the URL has none."""
+        host, self.root, arguments = _arguments(url, options, timeout_s)
+        self._loop = get_loop()
+        self._patience_s = timeout_s
+        self._tidied: set[str] = set()
+        begin = time.monotonic()
+        self._ssh = self._run(_log_in(host, arguments))
+        close = weakref.finalize(self, self._loop.call_soon_threadsafe, self._ssh.abort)
+        close.atexit = False  # the process that ends may be a fork
+        self._patience_s = max(timeout_s - (time.monotonic() - begin), timeout_s / 5)
+        try:
+            self._sftp = self._run(self._start())
+        except asyncssh.ChannelOpenError as error:
+            raise OSError("one can log in there, but it opens no SFTP session") from error
+        self._patience_s = patience_s
 
     @classmethod
     def is_passing(cls, error: BaseException) -> bool:
@@ -156,21 +101,207 @@ class SFTPConnection(Connection):
             return f"Check the files that {option}CLIENT_KEYS and {option}KNOWN_HOSTS name."
         if isinstance(error, asyncssh.SFTPPermissionDenied):
             return "Check what the user is allowed to do in that folder."
+        if isinstance(error, asyncssh.SFTPBadMessage):
+            return "A name in the path may be too long for the server."
         if isinstance(error, asyncssh.SFTPFailure):
             return "The server says no more; its disk may be full, or a quota."
         return ""
 
-    def _is_folder(self, entry: Mapping[str, Any]) -> bool:
-        if entry["type"] != "link":
-            return super()._is_folder(entry)
-        return bool(self.fs.isdir(entry["name"]))
+    def kind(self, path: str) -> Literal["file", "folder", "other"] | None:
+        """See ``Connection.kind``; symbolic links are followed."""
+        try:
+            return self._run(self._kind(join(self.root, path)))
+        except FileNotFoundError:
+            return None
+
+    def names(self, path: str) -> list[str]:
+        """See ``Connection.names``."""
+        return self._run(self._names(join(self.root, path)))
 
     def fetch(self, path: str, local: Path) -> None:
         """See ``Connection.fetch``: an open file stays the same when its name is given away."""
-        self.fs.fetch(join(self.root, path), local)
+        self._run(self._fetch(join(self.root, path), local))
 
     def store(self, local: Path, path: str) -> None:
         """See ``Connection.store``."""
-        target = join(self.root, path)
-        self.fs.store(local, temporary_beside(target), target)
-        self._tidy(target)
+        self._run(self._store(local, join(self.root, path)))
+
+    def make_folder(self, path: str) -> None:
+        """See ``Connection.make_folder``."""
+        self._run(self._make_folder(join(self.root, path)))
+
+    def delete(self, path: str) -> None:
+        """See ``Connection.delete``."""
+        self._run(self._delete(join(self.root, path)))
+
+    def _run(self, task: Coroutine[Any, Any, T]) -> T:
+        """Wait until the event loop has done something."""
+        future = asyncio.run_coroutine_threadsafe(task, self._loop)
+        try:
+            return future.result()
+        except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath) as error:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
+        finally:
+            future.cancel()  # where Ctrl-C ended the waiting
+
+    @asynccontextmanager
+    async def _watched(self) -> AsyncIterator[Callable[[], None]]:
+        """Give up the connection when nothing is answered; gives what to call at each answer."""
+        # To cancel the task would not do: it would wait for an answer to the closing of its file.
+        timed_out = False
+
+        def ring() -> None:
+            nonlocal timed_out
+            timed_out = True
+            self._ssh.abort()
+
+        alarm = self._loop.call_later(self._patience_s, ring)
+
+        def answered() -> None:
+            nonlocal alarm
+            alarm.cancel()
+            alarm = self._loop.call_later(self._patience_s, ring)
+
+        try:
+            yield answered
+        except Exception as error:
+            if timed_out:
+                raise TimeoutError from error
+            raise
+        finally:
+            alarm.cancel()
+
+    async def _start(self) -> asyncssh.SFTPClient:
+        async with self._watched():
+            # Names that are not UTF-8 are listed, not an error.
+            client: asyncssh.SFTPClient = await self._ssh.start_sftp_client(
+                path_errors="surrogateescape"
+            )
+            return client
+
+    async def _kind(self, path: str) -> Literal["file", "folder", "other"]:
+        async with self._watched():
+            mode = (await self._sftp.stat(path)).permissions or 0
+        return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
+
+    async def _names(self, folder: str) -> list[str]:
+        names = []
+        async with self._watched() as answered:
+            async for entry in self._sftp.scandir(folder):
+                answered()
+                name = str(entry.filename)
+                if name in (".", ".."):
+                    continue
+                mode = entry.attrs.permissions or 0
+                if stat.S_ISLNK(mode):
+                    is_folder = await self._sftp.isdir(f"{folder}/{name}")
+                else:
+                    is_folder = stat.S_ISDIR(mode)
+                names.append(f"{name}/" if is_folder else name)
+        return names
+
+    async def _fetch(self, path: str, local: Path) -> None:
+        async with self._watched() as answered, self._sftp.open(path, "rb") as source:
+            with local.open("wb") as target:
+                while block := await source.read(_BLOCK):
+                    target.write(cast("bytes", block))
+                    answered()
+
+    async def _store(self, local: Path, target: str) -> None:
+        temporary = temporary_beside(target)
+        async with self._watched() as answered:
+            try:
+                old = await self._sftp.stat(target)
+            except asyncssh.SFTPNoSuchFile:
+                old = None
+            if old is not None and old.permissions is not None and not old.permissions & 0o222:
+                raise OSError("it is read-only")
+            try:
+                await self._upload(local, temporary, old, answered)
+                try:
+                    await self._sftp.posix_rename(temporary, target)
+                except asyncssh.SFTPOpUnsupported:
+                    # Without this extension of OpenSSH, what is there has to go first.
+                    if old is not None:
+                        await self._sftp.remove(target)
+                    await self._sftp.rename(temporary, target)
+            except BaseException:
+                with suppress(Exception):
+                    await self._sftp.unlink(temporary)
+                raise
+            await self._tidy(target)
+
+    async def _upload(
+        self,
+        local: Path,
+        temporary: str,
+        old: asyncssh.SFTPAttrs | None,
+        answered: Callable[[], None],
+    ) -> None:
+        """Write the temporary file; it gets the permissions of the file that it is to replace."""
+        private = asyncssh.SFTPAttrs() if old is None else asyncssh.SFTPAttrs(permissions=0o600)
+        async with self._sftp.open(temporary, "xb", private) as file:
+            with local.open("rb") as source:
+                while block := source.read(_BLOCK):
+                    await file.write(block)
+                    answered()
+            if old is not None and old.permissions is not None:
+                await file.chmod(stat.S_IMODE(old.permissions))
+            with suppress(asyncssh.SFTPOpUnsupported):
+                await file.fsync()
+            check_size(local, (await file.stat()).size)
+
+    async def _tidy(self, target: str) -> None:
+        """Delete what killed writers left in the folder; once a folder is enough."""
+        folder = target.rpartition("/")[0]
+        if folder in self._tidied:
+            return
+        self._tidied.add(folder)
+        # Others may be tidying too, or the server may not tell how old files are.
+        with suppress(Exception):
+            now = (await self._sftp.stat(target)).mtime or 0
+            async for entry in self._sftp.scandir(folder):
+                name, written = str(entry.filename), entry.attrs.mtime
+                old = written is not None and now - written > STALE.total_seconds()
+                if old and name.startswith(TEMPORARY_PREFIX):
+                    await self._sftp.unlink(f"{folder}/{name}")
+
+    async def _make_folder(self, path: str) -> None:
+        async with self._watched():
+            await self._sftp.makedirs(path, exist_ok=True)
+
+    async def _delete(self, path: str) -> None:
+        async with self._watched():
+            await self._sftp.unlink(path)
+
+
+async def _log_in(host: str, arguments: Mapping[str, Any]) -> asyncssh.SSHClientConnection:
+    return await asyncssh.connect(host, **arguments)
+
+
+def _arguments(
+    url: str, options: Mapping[str, Any], timeout_s: float
+) -> tuple[str, str, dict[str, Any]]:
+    """The host, its folder, and the arguments of ``asyncssh.connect``."""
+    authority, slash, path = url.partition("://")[2].partition("/")
+    server = urlsplit(f"//{authority}")
+    if not server.hostname:
+        raise ValueError("the URL names no host: write sftp://user@host/folder")
+    arguments: dict[str, Any] = {
+        "connect_timeout": timeout_s,
+        "keepalive_interval": 5,  # finds a server that went away without a word
+        **options,
+    }
+    if server.port:
+        arguments["port"] = server.port
+    if server.username:
+        arguments.setdefault("username", unquote(server.username))
+    for name in ("known_hosts", "client_keys"):
+        if isinstance(arguments.get(name), str):
+            arguments[name] = str(Path(arguments[name]).expanduser())
+    if "known_hosts" in options and not options["known_hosts"]:
+        raise ValueError(
+            "the option known_hosts names a file, and cannot turn the check of the host's key "
+            "off: without it, anybody in between could read and change the files"
+        )
+    return server.hostname, f"/{path.rstrip('/')}".rstrip("/") if slash else ".", arguments

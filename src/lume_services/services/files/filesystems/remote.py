@@ -48,7 +48,8 @@ class RemoteFilesystem(Filesystem):
     timeout_s: ClassVar[float] = 4.0
     """Seconds in which a server has to answer the first time."""
     retry_s: ClassVar[float] = 30.0
-    """Seconds in which what failed for a passing reason is tried again."""
+    """Seconds in which what failed for a passing reason is tried again. A server that was reached
+    has half of them to answer a request."""
 
     def __init__(self, identifier: str, url: str, options: Mapping[str, Any] | None = None) -> None:
         """Name the server; nothing is connected yet.
@@ -225,6 +226,8 @@ def _check_target(server: Connection, name: str, create_dir: bool) -> bool:
     found = server.kind(name)
     if found == "folder" or not name:
         raise IsADirectoryError("it is a folder")
+    if found == "other":
+        raise OSError("it is not an ordinary file")
     if found == "file" or not _missing_folder(server, _parent(name)):
         return False
     if not create_dir:
@@ -245,7 +248,7 @@ def _missing_folder(server: Connection, name: str) -> bool:
     above = name
     while not _is_root_of_keys(server, above):
         found = server.kind(above)
-        if found == "file":
+        if found in ("file", "other"):
             raise NotADirectoryError(f"{above!r} is a file")
         if found == "folder":
             break

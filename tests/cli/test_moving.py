@@ -12,10 +12,12 @@ import pytest
 from lume_services import plugins
 from lume_services.config import configure, context
 from lume_services.errors import LUMEServicesWarning
+from lume_services.models import Model
 from lume_services.results import Result
 from lume_services.services.results.sqlite import SQLiteResultsDB
 from tests.away_store import AwayDB
 from tests.cli.conftest import Run
+from tests.models import functions
 
 
 @pytest.fixture
@@ -102,6 +104,7 @@ def test_variables_of_the_configured_store_are_not_those_of_the_other(
         (("--to", "copy.db"), "is no URL, and as a file it cannot be read"),
         (("--to", "nothing://x"), "'nothing' is not available"),
         (("--to", "mongodb://h/d?password=x"), "--to: .*holds a secret"),
+        (("--from", "sqlite:////no/such.db"), "--from: there is no file /no/such.db"),
     ],
 )
 def test_mistakes_are_told(
@@ -149,8 +152,9 @@ def test_results_that_wait_are_sent(run: Run, lab: AwayDB) -> None:
     away = run("results", "flush")
     assert away.code == 1
     assert "is away" in away.err
+    assert "Nothing is lost: 2 results in" in away.err
     lab.come_back()
-    assert "2 results more in the outbox" in run("results", "list").err
+    assert "2 results wait in the outbox" in run("results", "list").err
     sent = run("results", "flush")
     assert (sent.code, f"2 results sent to {lab.address}" in sent.err) == (0, True)
     assert run("results", "flush", "--json").json == {
@@ -160,13 +164,26 @@ def test_results_that_wait_are_sent(run: Run, lab: AwayDB) -> None:
     assert lab.count("local") == 2
 
 
+def test_a_run_says_that_its_result_waits(run: Run, lab: AwayDB) -> None:
+    model = Model.create_model(description="limited")
+    model.register(functions.fails_above_one, version="1.0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LUMEServicesWarning)
+        done = run("run", "limited", "-p", "x=0.5")
+    assert done.code == 0, done.err
+    assert "3 results wait in the outbox" in done.err
+    assert "results show" not in done.err, "it is not there yet"
+    lab.come_back()
+    assert "results show" in run("run", "limited", "-p", "x=0.25").err
+
+
 def test_what_waits_elsewhere_is_told_and_sent_when_asked_for(
     run: Run, lab: AwayDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("LUME_RESULTS_DB__URL")
     done = run("results", "flush")
     assert done.code == 0
-    assert "0 results sent" in done.err
+    assert "Nothing waits for" in done.err
     assert f"2 results for {lab.address}" in done.err
     (elsewhere,) = run("results", "flush", "--json").json["waiting_elsewhere"]
     assert (elsewhere["address"], elsewhere["results"]) == (lab.address, 2)

@@ -8,6 +8,7 @@ import typer
 
 from lume_services.cli._output import AsJson, counted, note, print_json, print_table
 from lume_services.cli._stores import From, To, check_different, opened, progress_bar
+from lume_services.errors import ResultsDBUnavailableError
 
 if TYPE_CHECKING:
     from lume_services.services.results.copying import Refused
@@ -34,7 +35,7 @@ def gc(
 
     configure()
     count, size = context.results_db_service().collect_orphans(older_than_s=older_than * 3600)
-    note(f"Deleted {count} blobs, {size / 1e6:.1f} MB")
+    note(f"{counted(count, 'large value')} deleted, {size / 1e6:.1f} MB")
 
 
 @app.command(epilog="Example: `lume-services results copy --to mongodb://db.lab/lume`")
@@ -135,8 +136,13 @@ def flush(
     configure()
     folder = context.settings.home / OUTBOX
     store = context.results_db_service().results_db
-    sent = Outbox(folder, waiting_for or store.address).send(store)
     here = {store.address, waiting_for}
+    try:
+        sent = Outbox(folder, waiting_for or store.address).send(store)
+    except ResultsDBUnavailableError as error:
+        wait = sum(entry.results for entry in waiting(folder) if entry.address in here)
+        error.add_note(f"Nothing is lost: {counted(wait, 'result')} in {folder}.")
+        raise
     elsewhere = [entry for entry in waiting(folder) if entry.address not in here]
     if as_json:
         print_json(
@@ -150,7 +156,10 @@ def flush(
         )
     else:
         there = f", {sent.already_there} were there already" if sent.already_there else ""
-        note(f"{counted(sent.sent, 'result')} sent to {store.address}{there}")
+        if sent.sent or sent.already_there or sent.refused:
+            note(f"{counted(sent.sent, 'result')} sent to {store.address}{there}")
+        else:
+            note(f"Nothing waits for {store.address}")
         for entry in elsewhere:
             note(f"{counted(entry.results, 'result')} for {entry.address} in {entry.folder}")
         if elsewhere:

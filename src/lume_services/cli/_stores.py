@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lume_services.cli._output import counted, note
 from lume_services.errors import ConfigurationError, InvalidInputError
 
 if TYPE_CHECKING:
     from lume_services.services.results import ResultsDB
     from lume_services.settings import LUMEServicesSettings
 
-__all__ = ["From", "To", "check_different", "opened", "progress_bar"]
+__all__ = ["From", "To", "check_different", "opened", "progress_bar", "tell_of_waiting"]
 
 _HELP = (
     "`sqlite:///path`, `mongodb://host/database`, or a file of `LUME_RESULTS_DB__…` variables, "
@@ -40,7 +41,10 @@ def opened(place: str | None, option: str) -> Iterator[ResultsDB]:
     """
     from lume_services.container import results_db_of
 
-    store = results_db_of(_settings(place, option))
+    settings = _settings(place, option)
+    if option == "--from":
+        _check_there(settings)
+    store = results_db_of(settings)
     try:
         yield store
     finally:
@@ -59,6 +63,21 @@ def check_different(source: ResultsDB, target: ResultsDB) -> None:
         )
 
 
+def tell_of_waiting() -> bool:
+    """Say how many results wait for the configured store, which nobody finds there, if any do."""
+    from lume_services.config import context
+    from lume_services.container import OUTBOX
+    from lume_services.services.results.outbox import waiting
+
+    address = context.results_db_service().results_db.address
+    for entry in waiting(context.settings.home / OUTBOX):
+        if entry.address == address:
+            wait = f"{counted(entry.results, 'result')} {'waits' if entry.results == 1 else 'wait'}"
+            note(f"{wait} in the outbox. To send: lume-services results flush")
+            return True
+    return False
+
+
 @contextmanager
 def progress_bar(total: int) -> Iterator[Callable[[int], object]]:
     """Show, on a terminal, how many results have been dealt with, and the time left."""
@@ -70,6 +89,14 @@ def progress_bar(total: int) -> Iterator[Callable[[int], object]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=total)
         yield lambda results: progress.advance(task, results)
+
+
+def _check_there(settings: LUMEServicesSettings) -> None:
+    """Refuse a mistyped path, where SQLite would make a file and nothing be copied from it."""
+    if settings.results_store == "sqlite" and settings.results_db is not None:
+        path = Path(str(settings.results_db.url).partition(":///")[2]).expanduser()
+        if not path.exists():
+            raise InvalidInputError(f"--from: there is no file {path}")
 
 
 def _settings(place: str | None, option: str) -> LUMEServicesSettings:

@@ -19,6 +19,7 @@ from lume_services.cli._output import (
     print_values,
     short,
 )
+from lume_services.cli._stores import tell_of_waiting
 from lume_services.cli.models import ModelName
 from lume_services.errors import InvalidInputError
 
@@ -81,10 +82,13 @@ def list_results(
     if same:
         note(f"In all of them: {', '.join(same)}")
     if len(frame):
-        note(f"{counted(len(frame), 'result')}. Everything of one: lume-services results show ID")
+        found = counted(len(frame), "result")
+        if len(frame) == limit:
+            found = f"The newest {found}; others with --limit"
+        note(f"{found}. Everything of one: lume-services results show ID")
     else:
         note("No results.")
-    _tell_of_waiting()
+    tell_of_waiting()
 
 
 @app.command(epilog="Example: `lume-services results show 5f0c`")
@@ -145,21 +149,6 @@ def plot(
     frame = _frame(model, query, limit, all_deployments)
     plot_columns(frame, x, y, output, units=_units(model))
     note(f"{counted(len(frame), 'result')} in {output}")
-
-
-def _tell_of_waiting() -> None:
-    """Say how many results are not listed, as they wait in the outbox."""
-    from lume_services.config import context
-    from lume_services.container import OUTBOX
-    from lume_services.services.results.outbox import waiting
-
-    address = context.results_db_service().results_db.address
-    for entry in waiting(context.settings.home / OUTBOX):
-        if entry.address == address:
-            note(
-                f"{counted(entry.results, 'result')} more in the outbox: "
-                "lume-services results flush"
-            )
 
 
 def _found(result_id: str) -> Result:

@@ -11,11 +11,13 @@ import typer
 from lume_services.cli._output import (
     AsJson,
     as_plain,
+    counted,
     note,
     print_json,
     print_table,
     print_values,
 )
+from lume_services.cli._stores import tell_of_waiting
 from lume_services.cli.models import ModelName
 from lume_services.errors import InvalidInputError, LUMEServicesError, ModelFailedError
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from lume_services.models import Model
 
 __all__ = ["run", "sweep"]
+
+_SHOWN = 40
 
 Version = Annotated[
     str | None, typer.Option(help="The version to use; the live one when not given.")
@@ -62,7 +66,10 @@ def run(
         print_json(as_plain(result))
         return
     print_values(result)
-    note(f"Recorded as {result.id}; see it with: lume-services results show {result.id}")
+    if tell_of_waiting():
+        note(f"The id of this one: {result.id}")
+    else:
+        note(f"Everything of it: lume-services results show {result.id}")
 
 
 def sweep(
@@ -105,12 +112,14 @@ def sweep(
     outputs = [str(name) for name in frame if str(name).startswith("outputs.")]
     shown = [*(f"inputs.{name}" for name in axes), *outputs, "status"]
     plain = [name for name in shown if frame[name].dtype != object]
-    rows = frame[plain].head(40).itertuples(index=False)
+    rows = frame[plain].head(_SHOWN).itertuples(index=False)
     print_table([name.partition(".")[2] or name for name in plain], rows)
+    first = f", the first {_SHOWN} shown" if len(frame) > _SHOWN else ""
     note(
-        f"{len(frame)} points, {failed} failed. See them with: "
-        f"lume-services results list {shlex.quote(model)}"
+        f"{counted(len(frame), 'point')}, {failed} failed{first}. In a table file: "
+        f"lume-services results export {shlex.quote(model)} scan.csv"
     )
+    tell_of_waiting()
 
 
 def _found(model: str, version: str | None) -> Model:

@@ -68,8 +68,8 @@ class Delivery:
         if not self._told:
             self._told = True
             _warn(
-                f"{self._reason} Results are kept in {self._outbox.folder} until the next one that "
-                "can be stored, or `lume-services results flush`, sends them."
+                f"Results are kept in {self._outbox.folder}, until the next one that can be "
+                f"stored, or `lume-services results flush`, sends them. {self._reason}"
             )
         return [document["_id"] for document in documents]
 

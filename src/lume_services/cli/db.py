@@ -20,7 +20,8 @@ def upgrade() -> None:
     service = context.model_db_service()
     before = service.current_revision()
     service.apply_schema()
-    note(f"Schema {before or 'empty'} -> {service.current_revision()}")
+    after = service.current_revision()
+    note(f"Schema {before or 'empty'} -> {after}" if before != after else f"Schema {after} already")
 
 
 @app.command(epilog="Example: `lume-services db current`")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, TypeVar
 
 import psycopg
@@ -14,6 +15,10 @@ from lume_services.services.models.db._dialect import MIGRATION_S, Dialect, file
 __all__ = ["PostgreSQL"]
 
 RV = TypeVar("RV")
+
+_BESIDE_THE_POINT = re.compile(
+    r"^connection failed: |\s+Is the server running[^?]*\?|\nLINE \d+:.*", re.DOTALL
+)
 
 _LOCK = 0x4C554D45  # "LUME"; PostgreSQL numbers such locks, in each database anew
 
@@ -134,6 +139,10 @@ class PostgreSQL(Dialect):
         if code is not None:
             return _WRONG.get(code) or _WRONG.get(code[:2], ())
         return () if error.statement is not None else self._in_words(error)[1]
+
+    def reason(self, error: exc.DBAPIError) -> str:
+        """Psycopg's words, without its questions and its picture of the statement."""
+        return " ".join(_BESIDE_THE_POINT.sub("", str(error.orig)).split())
 
     def _in_words(self, error: exc.DBAPIError) -> tuple[bool, tuple[str, ...]]:
         said = self.reason(error).lower()

@@ -307,12 +307,15 @@ class ModelDB:
             with engine.connect() as connection:
                 self._dialect.lock(connection)
                 with connection.begin():
-                    migrations.upgrade(connection)
+                    try:
+                        migrations.upgrade(connection)
+                    except SchemaError as error:
+                        raise SchemaError(f"{self._name}: {error}") from None
             self._checked = True
 
     def _variable(self, setting: str) -> str:
-        """The variable of a setting; all that a URL holds is of one variable."""
-        if self.config.url is None or setting.startswith("TLS__"):
+        """The variable of a setting; what a URL holds, but for the password, is of one variable."""
+        if self.config.url is None or setting == "PASSWORD" or setting.startswith("TLS__"):
             return f"LUME_MODEL_DB__{setting}"
         return "LUME_MODEL_DB__URL"
 
@@ -340,16 +343,15 @@ class ModelDB:
 
     def _told(self, error: exc.DBAPIError) -> LUMEServicesError:
         what = f"{self._name} failed: {self._reason(error)}."
-        wrong = dict.fromkeys(map(self._variable, self._dialect.wrong_settings(error)))
-        variables = " and ".join(wrong)
+        wrong = self._dialect.wrong_settings(error)
+        variables = " and ".join(dict.fromkeys(map(self._variable, wrong or ("HOST", "PORT"))))
         if not self._dialect.is_passing(error):
             if wrong:
                 return ConfigurationError(f"{what} See {variables}.")
             return ModelDBError(f"{what} {self._dialect.remedy}".strip())
-        if self._reached:
+        if self._reached or not self._dialect.can_be_lost:
             return ModelDBUnavailableError(f"{what} {self._dialect.remedy}".strip())
-        see = f"See that the server runs, and {variables}." if wrong else self._dialect.remedy
-        return ModelDBUnreachableError(f"{what} {see}".strip())
+        return ModelDBUnreachableError(f"{what} See that the server runs, and {variables}.")
 
     def _reason(self, error: exc.DBAPIError) -> str:
         """The driver's words, without the password, should it tell it."""

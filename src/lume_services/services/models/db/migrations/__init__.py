@@ -141,7 +141,7 @@ def _check_original(connection: Connection) -> None:
         columns = {c["name"] for c in found.get_columns(table)} if found.has_table(table) else set()
         if missing := _ORIGINAL[table] - columns:
             raise SchemaError(
-                f"The database holds tables that are not a model registry's: {table} has no "
+                f"the database holds tables that are not a model registry's: {table} has no "
                 f"{', '.join(sorted(missing))}. Give the registry a database of its own: "
                 "LUME_MODEL_DB__DATABASE or LUME_MODEL_DB__URL."
             )

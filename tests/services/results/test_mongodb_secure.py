@@ -212,3 +212,10 @@ def test_certificates_that_do_not_fit(encrypted: EncryptedMongoDB, tmp_path: Pat
 def test_unencrypted_is_told_of_encryption(encrypted: EncryptedMongoDB) -> None:
     with pytest.raises(ResultsDBUnavailableError, match="LUME_RESULTS_DB__TLS__ENABLED=true"):
         insert(url=encrypted.url("d"))
+
+
+def test_encrypted_is_told_where_nothing_is(mongodb_url: str) -> None:
+    with pytest.raises((ResultsDBUnavailableError, ConfigurationError)) as raised:
+        insert(url=mongodb_url, tls={"enabled": True})
+    assert "encrypted connection" in str(raised.value)
+    assert "TLS__ENABLED=true" not in str(raised.value)

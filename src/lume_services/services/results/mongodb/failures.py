@@ -68,10 +68,14 @@ def told(error: Exception, place: Place) -> LUMEServicesError:
     reason = _reason(error)
     host, user, password = (place.variables[name] for name in ("host", "user", "password"))
     if is_transient(error):
+        tls = (
+            "that it takes encrypted connections, which LUME_RESULTS_DB__TLS__… ask for."
+            if place.is_encrypted
+            else "whether it wants encrypted connections: LUME_RESULTS_DB__TLS__ENABLED=true."
+        )
         return ResultsDBUnavailableError(
-            f"{name} cannot be reached, or was lost: {reason}. See that the server runs and that "
-            f"{host} is right; a server that wants encrypted connections is told by "
-            "LUME_RESULTS_DB__TLS__ENABLED=true."
+            f"{name} cannot be reached, or was lost: {reason}. See that the server runs, that "
+            f"{host} is right, and {tls}"
         )
     if _is_about_tls(error):
         return ConfigurationError(

@@ -29,6 +29,7 @@ class Place:
         address: ``mongodb://host:port/database``: no user, no options, whoever asks.
         options: Names of the options in ``uri``, in lower case.
         user: Who connects; None when nobody is named.
+        is_encrypted: Whether the settings ask for TLS.
         variables: The variables in which ``host``, ``user``, ``password``, ``database``,
             ``options`` and others are set.
 
@@ -58,6 +59,8 @@ class Place:
         user, hosts, path, query = found.groups() if found else (None, rest, "", "")
         self.user = config.username if config.url is None else user and unquote(user)
         self.options = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
+        asked = config.tls is not None and config.tls.enabled
+        self.is_encrypted = asked or not self.options.isdisjoint({"tls", "ssl"})
         self.database = config.database or unquote(path)
         if not self.database:
             raise ConfigurationError(

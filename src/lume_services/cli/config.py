@@ -77,19 +77,20 @@ def check(as_json: AsJson = False) -> None:
         print_json([{**asdict(check), "ok": check.ok} for check in checks])
     else:
         print_table(
-            ("Service", "Where", "Answers", "Version", "Latency (ms)", "Schema", "Writable"),
+            ("Service", "Answers", "Version", "ms", "Schema", "Writable", "Where"),
             [
                 (
                     check.service,
-                    check.address,
                     check.reachable,
                     check.version,
                     check.latency_ms,
                     check.schema,
                     check.writable,
+                    check.address,
                 )
                 for check in checks
             ],
+            droppable=True,
         )
         for check in checks:
             if not check.ok:

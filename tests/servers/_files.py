@@ -116,6 +116,7 @@ class S3(Server):
     program = "moto_server"
     install = "pip install 'moto[s3,server]'"
     user = "lume-access-key"
+    _client: Any = None
 
     def command(self) -> list[str]:
         """What to run."""
@@ -133,13 +134,16 @@ class S3(Server):
 
     def drop(self, name: str) -> None:
         """Remove a bucket."""
-        client = self.client()
-        if name not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
-            return
-        for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
-            for entry in page.get("Contents", []):
-                client.delete_object(Bucket=name, Key=entry["Key"])
-        client.delete_bucket(Bucket=name)
+        if name in {bucket["Name"] for bucket in self.client().list_buckets()["Buckets"]}:
+            self.empty(name)
+            self.client().delete_bucket(Bucket=name)
+
+    def empty(self, name: str) -> None:
+        """Remove all that is in a bucket."""
+        for page in self.client().get_paginator("list_objects_v2").paginate(Bucket=name):
+            if entries := page.get("Contents"):
+                keys = [{"Key": entry["Key"]} for entry in entries]
+                self.client().delete_objects(Bucket=name, Delete={"Objects": keys})
 
     @property
     def options(self) -> dict[str, str]:
@@ -152,12 +156,14 @@ class S3(Server):
 
     def client(self) -> Any:
         """A boto3 client, to look at what is stored with nothing of ours in between."""
-        import boto3
+        if self._client is None:
+            import boto3
 
-        return boto3.client(
-            "s3",
-            endpoint_url=self.options["endpoint_url"],
-            aws_access_key_id=self.user,
-            aws_secret_access_key=self.password,
-            region_name="us-east-1",
-        )
+            self._client = boto3.client(
+                "s3",
+                endpoint_url=self.options["endpoint_url"],
+                aws_access_key_id=self.user,
+                aws_secret_access_key=self.password,
+                region_name="us-east-1",
+            )
+        return self._client

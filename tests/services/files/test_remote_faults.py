@@ -44,8 +44,8 @@ def mute():
 @pytest.fixture
 def impatient(monkeypatch):
     """The seconds, fewer than otherwise, in which a server has to answer the first time."""
-    monkeypatch.setattr(RemoteFilesystem, "timeout_s", 0.5)
-    return 0.5
+    monkeypatch.setattr(RemoteFilesystem, "timeout_s", 0.4)
+    return 0.4
 
 
 @contextmanager

@@ -26,7 +26,7 @@ __all__ = ["CREDENTIAL", "Session"]
 
 T = TypeVar("T")
 
-CREDENTIAL = re.compile("account|key|name|pass|secret|token|user")
+CREDENTIAL = re.compile("account|connection_string|credential|key|name|pass|secret|token|user")
 """Found in the names of options that say who is asking, or prove it."""
 
 _EXTRAS = {"sftp": "sftp", "ssh": "sftp", "s3": "s3", "s3a": "s3"}

@@ -84,6 +84,8 @@ class MariaDB(Server):
         return [
             f"--user={getpass.getuser()}",
             f"--datadir={self.folder}/data",
+            # Each one that starts deletes the temporary tables that it finds, another's, too.
+            f"--tmpdir={self.folder}",
             "--skip-name-resolve",
         ]
 

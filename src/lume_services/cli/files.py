@@ -20,7 +20,7 @@ def list_filesystems(as_json: AsJson = False) -> None:
 
     configure()
     service = context.file_service()
-    rows = [(name, str(service.filesystem(name))) for name in service.identifiers]
+    rows = [(name, service.filesystem(name).address) for name in service.identifiers]
     if as_json:
         print_json([{"identifier": name, "where": where} for name, where in rows])
     else:

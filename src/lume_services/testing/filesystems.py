@@ -85,6 +85,9 @@ class FilesystemConformance:
         assert isinstance(filesystem.identifier, str)
         assert filesystem.identifier
 
+    def test_address(self, filesystem: Filesystem, another: Filesystem) -> None:
+        assert filesystem.address == another.address == str(filesystem)
+
     @pytest.mark.parametrize("content", [b"", b"text", bytes(range(256)) * 5000])
     def test_reads_what_was_written(self, filesystem: Filesystem, content: bytes) -> None:
         filesystem.write("a.bin", content, _BYTES)

@@ -85,6 +85,9 @@ class Filesystem(ABC):
         """Where the filesystem is, without secrets; for people. Its identifier when not told."""
         return self.identifier
 
+    def __str__(self) -> str:
+        return self.address
+
     @abstractmethod
     def reading(self, path: str) -> AbstractContextManager[Path]:
         """Make a file readable as a file of this machine.

@@ -64,7 +64,9 @@ class LocalFilesystem(Filesystem):
             )
         return cls(path, identifier=identifier)
 
-    def __str__(self) -> str:
+    @property
+    def address(self) -> str:
+        """The folder in which relative paths start."""
         return str(self._root.absolute())
 
     def resolve(self, path: str) -> Path:

@@ -82,7 +82,9 @@ class MountedFilesystem(LocalFilesystem):
             mount_type=config.mount_type,
         )
 
-    def __str__(self) -> str:
+    @property
+    def address(self) -> str:
+        """The folder, as the host and as jobs know it."""
         return f"{self.mount_path}, in jobs {self.mount_alias}"
 
     def _locate(self, path: Path) -> Path:

@@ -96,7 +96,9 @@ class RemoteFilesystem(Filesystem):
         }
         return cls(identifier, url, values)
 
-    def __str__(self) -> str:
+    @property
+    def address(self) -> str:
+        """The URL."""
         return self.url
 
     @contextmanager

@@ -432,6 +432,20 @@ def test_a_secret_that_a_driver_puts_into_its_message_is_taken_out(monkeypatch, 
     assert SECRET not in "".join(traceback.format_exception(raised.value))
 
 
+def test_so_is_one_in_an_option_that_has_parts(monkeypatch, tmp_path):
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    def fail(self, path, **_):
+        raise OSError(f"cannot sign with {SECRET}")
+
+    monkeypatch.setattr(MemoryFileSystem, "info", fail)
+    options = {"client_kwargs": {"aws_secret_access_key": SECRET}}
+    lab = RemoteFilesystem("lab", f"memory://{tmp_path}", options)
+    with pytest.raises(FilesystemError, match=r"cannot sign with \*+\.") as raised:
+        lab.file_exists("a.txt")
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
+
+
 # Uploads that are not whole
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import random
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -67,7 +68,8 @@ def test_kill_minus_nine(tmp_path, processes):
 LENGTH = 2_000_000
 
 
-def write_for_ever(url, options, written):
+def write_for_ever(url, options, written, folder):
+    tempfile.tempdir = folder  # where the copies of those that are killed stay
     filesystem = RemoteFilesystem("lab", url, options)
     for number in itertools.count():
         filesystem.write("a.txt", str(number % 10) * LENGTH, TEXT)
@@ -76,7 +78,7 @@ def write_for_ever(url, options, written):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sftp", "s3"])
-def test_kill_minus_nine_of_a_writer_to_a_server(kind, request, processes):
+def test_kill_minus_nine_of_a_writer_to_a_server(kind, request, processes, tmp_path):
     """While somebody reads all the time: old or new, before the kill, at it, and after it."""
     server, url = request.getfixturevalue(kind), request.getfixturevalue(f"{kind}_url")
     filesystem = RemoteFilesystem("lab", url, server.options)
@@ -97,7 +99,7 @@ def test_kill_minus_nine_of_a_writer_to_a_server(kind, request, processes):
         for _ in range(10):  # two writers at a time
             written = [processes.Event() for _ in range(2)]
             writers = [
-                processes.Process(args=(url, server.options, event), **arguments)
+                processes.Process(args=(url, server.options, event, tmp_path), **arguments)
                 for event in written
             ]
             for writer in writers:

@@ -88,6 +88,9 @@ def test_a_model_that_no_worker_can_load_stops_the_sweep(monkeypatch: pytest.Mon
 
 
 SLOW_SWEEP = """
+import signal
+# A shell that runs the tests in the background has its programs ignore interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import sys
 from lume_services.config import configure
 from lume_services.models import Model, grid

@@ -28,7 +28,7 @@ _TRANSIENT: Final = frozenset(
     {
         *(6, 7, 89, 91, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436),  # no primary
         *(64, 79, 100, 202),  # the write concern, for now; no resources
-        *(24, 46, 112, 202, 246),  # locks, conflicting writes, snapshots
+        *(24, 46, 112, 246),  # locks, conflicting writes, snapshots
         *(43, 50, 134, 175, 237),  # a cursor that was killed, out of time
         14031,  # the server's disk is full
     }

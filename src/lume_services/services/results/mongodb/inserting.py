@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from secrets import token_hex
 from threading import Lock
 from typing import Final, NamedTuple
 
@@ -14,7 +13,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import BulkWriteError
 
 from lume_services.errors import DuplicateResultError, ResultsDBError, SerializationError
-from lume_services.services.results.documents import check_indexed
+from lume_services.services.results.documents import check_indexed, new_id
 from lume_services.services.results.mongodb.connection import CODEC, Documents
 from lume_services.services.results.mongodb.failures import is_duplicate
 from lume_services.services.results.mongodb.narrowing import SEQUENCE
@@ -64,8 +63,7 @@ def new_row(document: Document, sequence: int) -> Row:
         raise SerializationError(f"The name {SEQUENCE!r} is kept for the order of insertion.")
     name = document.get("_id")
     if name is None:
-        # Ids that grow with time keep their index compact.
-        name = f"{time.time_ns() // 1_000_000:012x}{token_hex(10)}"
+        name = new_id()
     stored = {"_id": name, **document, SEQUENCE: sequence}
     stored["_id"] = name
     try:

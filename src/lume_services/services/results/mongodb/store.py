@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import Any, Final, Self, cast
 
 from bson.objectid import ObjectId
 from pymongo import IndexModel
 
 from lume_services.errors import ConfigurationError
-from lume_services.services.results.base import Document, Fields, Query, ResultsDB, Sort
+from lume_services.services.results.base import Document, Fields, Query, Sort
+from lume_services.services.results.blob_keeping import KeepsBlobs
 from lume_services.services.results.blobs import BlobFolder
 from lume_services.services.results.mongodb.blobs import GridBlobs
 from lume_services.services.results.mongodb.connection import Connection, MongoDatabase
@@ -29,9 +30,6 @@ from lume_services.services.results.mongodb.reading import Reading, read
 from lume_services.services.results.selection import Selection, distinct_values
 from lume_services.services.results.settings import ResultsDBConfig
 
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
 __all__ = ["MongodbResultsDB"]
 
 _INDEXES: Final = [
@@ -47,7 +45,7 @@ _BLOB_REFERENCE: Final = re.compile(rb"\x02%blob\x00\x41\x00\x00\x00([0-9a-f]{64
 """The field ``%blob`` with a text of 64 bytes, https://bsonspec.org/spec.html."""
 
 
-class MongodbResultsDB(ResultsDB):
+class MongodbResultsDB(KeepsBlobs):
     """Keeps documents in a MongoDB database, and blobs in its GridFS or in a shared folder.
 
     Nothing is connected before it is first used. Safe with threads, forks, and any number of
@@ -189,40 +187,8 @@ class MongodbResultsDB(ResultsDB):
         self._indexed.clear()
         self._connection.close()
 
-    # --- Blobs -----------------------------------------------------------------------------------
-
-    def put_blob(self, data: Buffer) -> str:
-        """Store bytes; their sha256 in lower-case hex."""
-        return self.blobs.put(data)
-
-    def get_blob(self, digest: str) -> bytearray:
-        """Read a blob."""
-        return self.blobs.get(digest)
-
-    def has_blob(self, digest: str) -> bool:
-        """Whether there is a blob of that digest."""
-        return self.blobs.has(digest)
-
-    def collect_orphans(self, older_than_s: float) -> tuple[int, int]:
-        """Delete blobs that no document refers to, and what killed writers left.
-
-        Every document of the database is read.
-
-        Args:
-            older_than_s: Spare what was stored, or stored again, in the last so many seconds. It
-                has to be more than anybody takes from beginning to store a blob to having stored
-                its document, and than the clocks of the machines differ.
-
-        Returns:
-            How many blobs were deleted, and their bytes.
-        """
-        count, size = self.blobs.discard_unfinished(older_than_s)
-        old = [blob for blob in self.blobs if blob.age_s >= older_than_s]
-        used = self._connection.run(_blob_references)
-        for blob in old:
-            if blob.digest not in used and self.blobs.discard(blob.digest, older_than_s):
-                count, size = count + 1, size + blob.size
-        return count, size
+    def _blob_references(self) -> set[str]:
+        return self._connection.run(_blob_references)
 
     def _collection_name(self, project: str) -> str:
         return collection_name(project, self._connection.place.database)

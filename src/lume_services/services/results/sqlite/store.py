@@ -6,31 +6,27 @@ import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
-from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from lume_services._moments import milliseconds
 from lume_services.errors import (
     ConfigurationError,
     DuplicateResultError,
-    ResultsDBError,
     ResultsDBUnavailableError,
 )
 from lume_services.services.network import refuse_network_filesystem
-from lume_services.services.results.base import Document, Fields, Query, ResultsDB, Sort
+from lume_services.services.results.base import Document, Fields, Query, Sort
+from lume_services.services.results.blob_keeping import KeepsBlobs
 from lume_services.services.results.blobs import BlobFolder
-from lume_services.services.results.documents import new_id
+from lume_services.services.results.documents import check_indexed, new_id
 from lume_services.services.results.selection import Selection
 from lume_services.services.results.settings import ResultsDBConfig
 from lume_services.services.results.sqlite.connections import Connections
 from lume_services.services.results.sqlite.narrowing import TEXT_COLUMNS, narrow, ordering
 from lume_services.services.results.sqlite.rows import Decoder, encode
 from lume_services.services.results.sqlite.schema import prepare
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 __all__ = ["SQLiteResultsDB"]
 
@@ -41,7 +37,7 @@ _INSERT = (
 _BLOB_REFERENCE = re.compile(r'"%blob":"([0-9a-f]{64})"')
 
 
-class SQLiteResultsDB(ResultsDB):
+class SQLiteResultsDB(KeepsBlobs):
     """Keeps documents in an SQLite file and blobs in a folder.
 
     Safe with several threads and processes on one machine: the write-ahead log lets them read
@@ -174,41 +170,12 @@ class SQLiteResultsDB(ResultsDB):
         """Close the connections; the next use opens them again."""
         self._connections.close()
 
-    # --- Blobs -----------------------------------------------------------------------------------
-
-    def put_blob(self, data: Buffer) -> str:
-        """Store bytes; their sha256 in lower-case hex."""
-        return self.blobs.put(data)
-
-    def get_blob(self, digest: str) -> bytearray:
-        """Read a blob."""
-        return self.blobs.get(digest)
-
-    def has_blob(self, digest: str) -> bool:
-        """Whether there is a blob of that digest."""
-        return self.blobs.has(digest)
-
-    def collect_orphans(self, older_than_s: float) -> tuple[int, int]:
-        """Delete blobs that no document refers to, and what killed writers left.
-
-        Args:
-            older_than_s: Spare what was stored, or stored again, in the last so many seconds. It
-                has to be more than anybody takes from storing a blob to storing its document.
-
-        Returns:
-            How many files were deleted, and their bytes.
-        """
-        count, size = self.blobs.discard_unfinished(older_than_s)
-        old = [blob for blob in self.blobs if blob.age_s >= older_than_s]
+    def _blob_references(self) -> set[str]:
         with self._connections.reading() as connection:
             rows = connection.execute(
                 "SELECT document FROM results WHERE instr(document, '\"%blob\":')"
             )
-            used = {digest for (text,) in rows for digest in _BLOB_REFERENCE.findall(text)}
-        for blob in old:
-            if blob.digest not in used and self.blobs.discard(blob.digest, older_than_s):
-                count, size = count + 1, size + blob.size
-        return count, size
+            return {digest for (text,) in rows for digest in _BLOB_REFERENCE.findall(text)}
 
     # --- Rows ------------------------------------------------------------------------------------
 
@@ -253,6 +220,7 @@ class SQLiteResultsDB(ResultsDB):
 
 def _row(collection: str, document: Document) -> tuple[Any, ...]:
     """The values of ``_INSERT``."""
+    check_indexed(document)
     name = document.get("_id")
     if name is None:
         name = new_id()
@@ -260,12 +228,5 @@ def _row(collection: str, document: Document) -> tuple[Any, ...]:
     stored["_id"] = name
     texts = [stored.get(key) for key in TEXT_COLUMNS]
     moment = stored.get("date_modified")
-    for key, value in zip(TEXT_COLUMNS, texts, strict=True):
-        if value is not None and not isinstance(value, str):
-            raise ResultsDBError(f"{key} has to be text, not {type(value).__name__}: {value!r}.")
-    if moment is not None and not isinstance(moment, datetime):
-        raise ResultsDBError(
-            f"date_modified has to be a datetime, not {type(moment).__name__}: {moment!r}."
-        )
     text, raw = encode(stored)
     return (collection, *texts, None if moment is None else milliseconds(moment), text, raw)

@@ -177,6 +177,28 @@ def test_server_that_stays_away_is_told(server: MongoDB) -> None:
     store.close()
 
 
+def test_server_that_stays_away_is_waited_for_once(server: MongoDB) -> None:
+    store = opened(server.url("once"), timeout_s=0.3, retry_s=4)
+    store.insert_one("c", {"n": 0})
+    server.kill()
+    with pytest.raises(ResultsDBUnavailableError):
+        store.count("c")
+    began = time.monotonic()
+    for _ in range(2):
+        with pytest.raises(ResultsDBUnavailableError):
+            store.count("c")
+    assert time.monotonic() - began < 4, "every call waits anew"
+    server.start()
+    assert store.count("c") == 1
+    # It answers again, so it is waited for again.
+    server.kill()
+    restart = Timer(1, server.start)
+    restart.start()
+    assert store.count("c") == 1
+    restart.join()
+    store.close()
+
+
 def test_frozen_server_holds_nobody_for_ever(server: MongoDB) -> None:
     store = opened(server.url("frozen"), timeout_s=1, retry_s=2)
     store.insert_one("c", {"n": 0})

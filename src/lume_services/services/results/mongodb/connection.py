@@ -81,6 +81,7 @@ class Connection:
     _process: int
     _lock: Lock
     _client: MongoClient[dict[str, Any]] | None
+    _away: bool
 
     def __init__(self, config: ResultsDBConfig) -> None:
         self.place = Place(config)
@@ -91,7 +92,8 @@ class Connection:
         """Do something with the database; again, for a while, when the server is lost.
 
         The first connection of a process is not waited for: it is there in a few seconds, or
-        something is wrong with the settings.
+        something is wrong with the settings. Nor is a server that has been away for all of that
+        while, until it answers again: who has many things to do would wait every time.
 
         Args:
             operation: What to do; it may be done more than once.
@@ -103,8 +105,14 @@ class Connection:
         """
         with self.errors():
             self._opened()
-            retry = retrying(is_lost, within_s=self._config.connection.retry_s)
-            return retry(lambda: operation(self.database()))
+            within_s = 0 if self._away else self._config.connection.retry_s
+            try:
+                done = retrying(is_lost, within_s=within_s)(lambda: operation(self.database()))
+            except PyMongoError as error:
+                self._away = is_lost(error)
+                raise
+            self._away = False
+            return done
 
     def database(self) -> MongoDatabase:
         """The database, by PyMongo; its errors are PyMongo's."""
@@ -130,6 +138,7 @@ class Connection:
         self._process = os.getpid()
         self._lock = Lock()
         self._client = None
+        self._away = False
 
     def _start_anew_after_fork(self) -> None:
         if os.getpid() != self._process:

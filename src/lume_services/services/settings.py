@@ -20,6 +20,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from lume_services.errors import ConfigurationError
+
 __all__ = [
     "NOT_TO_BE_SHOWN",
     "ExpandedPath",
@@ -153,6 +155,25 @@ class TLSConfig(ServiceConfig):
     key_file: ExpandedPath | None = Field(
         None, description="Its private key (PEM); in the file of the certificate when not given."
     )
+
+    def check_files(self, variable: str) -> None:
+        """See whether the files can be read, which drivers tell in words of their own.
+
+        Args:
+            variable: The variable of these settings, ``LUME_…__TLS``, for the message.
+
+        Raises:
+            ConfigurationError: One of them cannot.
+        """
+        for name in ("ca_file", "certificate_file", "key_file"):
+            path = getattr(self, name)
+            try:
+                if path is not None:
+                    path.open("rb").close()
+            except OSError as error:
+                raise ConfigurationError(
+                    f"{variable}__{name.upper()}: {path} cannot be read: {error.strerror}."
+                ) from None
 
 
 class ServerConfig(ServiceConfig):

@@ -177,15 +177,7 @@ def files_of(tls: TLSConfig) -> tuple[str | None, str | None, str | None]:
     Raises:
         ConfigurationError: One of them cannot be read.
     """
-    for name in ("ca_file", "certificate_file", "key_file"):
-        path = getattr(tls, name)
-        try:
-            if path is not None:
-                path.open("rb").close()
-        except OSError as error:
-            raise ConfigurationError(
-                f"LUME_MODEL_DB__TLS__{name.upper()}: {path} cannot be read: {error.strerror}"
-            ) from error
+    tls.check_files("LUME_MODEL_DB__TLS")
     ca, certificate, key = (
         None if path is None else str(path)
         for path in (tls.ca_file, tls.certificate_file, tls.key_file or tls.certificate_file)

@@ -6,7 +6,6 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -114,29 +113,19 @@ def _tls(config: TLSConfig | None) -> Iterator[dict[str, Any]]:
     if config is None or not config.enabled:
         yield {}
         return
+    config.check_files(f"{_PREFIX}TLS")
     arguments: dict[str, Any] = {"tls": True}
     if config.ca_file is not None:
-        arguments["tlsCAFile"] = str(_readable(config.ca_file, "CA_FILE"))
+        arguments["tlsCAFile"] = str(config.ca_file)
     if config.certificate_file is None:
         yield arguments
         return
-    certificate = _readable(config.certificate_file, "CERTIFICATE_FILE")
     if config.key_file is None:
-        yield {**arguments, "tlsCertificateKeyFile": str(certificate)}
+        yield {**arguments, "tlsCertificateKeyFile": str(config.certificate_file)}
         return
     # PyMongo takes both in one file: here in one that only we can read, and not for long.
     with tempfile.NamedTemporaryFile(suffix=".pem") as both:
-        both.write(certificate.read_bytes().rstrip() + b"\n")
-        both.write(_readable(config.key_file, "KEY_FILE").read_bytes())
+        both.write(config.certificate_file.read_bytes().rstrip() + b"\n")
+        both.write(config.key_file.read_bytes())
         both.flush()
         yield {**arguments, "tlsCertificateKeyFile": both.name}
-
-
-def _readable(path: Path, name: str) -> Path:
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise ConfigurationError(
-            f"{_PREFIX}TLS__{name}: {path} cannot be read: {error.strerror}."
-        ) from None
-    return path

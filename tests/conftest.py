@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 
 from lume_services.context import context
+from tests.commands import Run, runner
 from tests.servers import S3, SFTP, MariaDB, MongoDB, PostgreSQL, Server
 from tests.shown import pytest_runtest_makereport, watched  # noqa: F401 - for every test
 
@@ -49,6 +50,12 @@ def prefect_log_follows_stderr() -> None:
     for handler in logging.getLogger().handlers:
         if console := getattr(handler, "console", None):
             console.file = _CurrentStderr()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process."""
+    return runner(monkeypatch, capsys)
 
 
 @pytest.fixture

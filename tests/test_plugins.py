@@ -42,7 +42,7 @@ def test_a_store_of_another_package_is_chosen_by_the_scheme_of_the_url(laborator
     assert plugins.names(plugins.RESULTS_DBS) == ["laboratory", "mongodb", "sqlite"]
     configure(LUMEServicesSettings(results_db={"url": "laboratory://vault/1"}))
     service = context.results_db_service()
-    assert service.results_db.url == "laboratory://vault/1"  # type: ignore[attr-defined]
+    assert service.results_db.url == "laboratory://vault/1"
     service.insert_one("local", {"x": 1})
     assert service.count("local") == 1
 

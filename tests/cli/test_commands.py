@@ -16,7 +16,7 @@ import pytest
 from lume_services.config import configure, context
 from lume_services.models import Model
 from lume_services.results import Result
-from tests.cli.conftest import Run
+from tests.commands import Run
 from tests.models import flows, functions, physics
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Run
+from tests.commands import Run
 from tests.servers import SFTP, MariaDB
 
 

@@ -16,7 +16,7 @@ from lume_services.models import Model
 from lume_services.results import Result
 from lume_services.services.results.sqlite import SQLiteResultsDB
 from tests.away_store import AwayDB
-from tests.cli.conftest import Run
+from tests.commands import Run
 from tests.models import functions
 
 

@@ -117,7 +117,7 @@ def application() -> types.ModuleType:
     def count(results: ResultsDBService = Provide["results_db_service"]) -> int:
         return results.count("local")
 
-    module.count = count  # type: ignore[attr-defined]
+    module.count = count
     sys.modules["application"] = module
     return module
 

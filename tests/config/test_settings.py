@@ -225,7 +225,7 @@ def test_a_constructor_argument_that_is_not_a_setting_is_refused_without_its_val
 def test_assignment_is_validated() -> None:
     settings = LUMEServicesSettings()
     with pytest.raises(ConfigurationError, match="LUME_MODEL_DB: incomplete"):
-        settings.model_db = {"host": "h"}  # type: ignore[assignment]
+        settings.model_db = {"host": "h"}
     assert settings.model_db is None
 
 

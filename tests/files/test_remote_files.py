@@ -7,7 +7,6 @@ import subprocess
 
 import numpy as np
 import pytest
-from tests.cli.conftest import run  # noqa: F401  # a fixture
 
 from lume_services.config import configure
 from lume_services.errors import MissingFileError
@@ -73,7 +72,7 @@ def test_a_missing_file_is_named(lab):
         TextFile(filename="a.txt", filesystem_identifier=lab).read()
 
 
-def test_commands_take_the_identifier(lab, run):  # noqa: F811  # the fixture
+def test_commands_take_the_identifier(lab, run):
     TextFile(filename="notes/a.txt", filesystem_identifier=lab).write("1")
     assert run("files", "list", "--filesystem", lab, "--json").json == ["notes/"]
     assert run("files", "list", "notes", "--filesystem", lab, "--json").json == ["a.txt"]
@@ -83,7 +82,7 @@ def test_commands_take_the_identifier(lab, run):  # noqa: F811  # the fixture
     ]
 
 
-def test_mistakes_in_a_command_are_one_message(lab, run, monkeypatch):  # noqa: F811
+def test_mistakes_in_a_command_are_one_message(lab, run, monkeypatch):
     done = run("files", "list", "nowhere", "--filesystem", lab)
     assert (done.code, "nowhere" in done.err) == (2, True)
     url = os.environ["LUME_FILESYSTEMS__LAB__URL"]

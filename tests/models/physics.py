@@ -73,7 +73,7 @@ class Surrogate:
         return {"y": inputs["x"] ** 2}
 
 
-class Knob(WritableActionMixin, ScalarVariable):  # type: ignore[misc]
+class Knob(WritableActionMixin, ScalarVariable):
     """A writable action variable without a default value."""
 
     def _get(self, simulator: Any) -> Any:
@@ -83,14 +83,14 @@ class Knob(WritableActionMixin, ScalarVariable):  # type: ignore[misc]
         simulator[self.name] = value + 0.0
 
 
-class Monitor(ReadOnlyActionMixin, ScalarVariable):  # type: ignore[misc]
+class Monitor(ReadOnlyActionMixin, ScalarVariable):
     """Reads twice the current."""
 
     def _get(self, simulator: Any) -> Any:
         return 2 * simulator["current"]
 
 
-class Magnet(ActionModel):  # type: ignore[misc]
+class Magnet(ActionModel):
     """An ActionModel, whose own ``reset`` writes None to knobs without a default."""
 
     def __init__(self) -> None:

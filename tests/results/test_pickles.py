@@ -87,12 +87,11 @@ def hostile(folder: Path) -> dict[str, bytes]:
     mark = folder / "executed"
     shell = f"touch {mark}"
     python = f"open({str(mark)!r}, 'w').close()"
-    call = lambda module, name, *arguments: (  # noqa: E731 - read as one of the table
-        b"\x80\x02c"
-        + f"{module}\n{name}\n(".encode()
-        + b"".join(map(text, arguments))
-        + b"tR."
-    )  # fmt: skip
+
+    def call(module, name, *arguments):
+        begin = b"\x80\x02c" + f"{module}\n{name}\n(".encode()
+        return begin + b"".join(map(text, arguments)) + b"tR."
+
     stacked = b"\x80\x04" + text("os") + text("system") + b"\x93(" + text(shell) + b"tR."
     dotted = (
         b"\x80\x04" + text("numpy") + text("testing.measure") + b"\x93(" + text(python) + b"tR."
@@ -246,4 +245,4 @@ def test_any_bytes_give_an_array_or_one_error(data: bytes) -> None:
 def test_a_damaged_pickle_gives_an_array_or_one_error(place: int, byte: int, protocol: int) -> None:
     data = bytearray(pickled(np.arange(6.0).reshape(2, 3), protocol))
     data[place % len(data)] = byte
-    test_any_bytes_give_an_array_or_one_error.hypothesis.inner_test(bytes(data))  # type: ignore[attr-defined]  # of hypothesis
+    test_any_bytes_give_an_array_or_one_error.hypothesis.inner_test(bytes(data))  # of hypothesis

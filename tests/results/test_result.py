@@ -332,7 +332,7 @@ def test_a_class_that_an_installed_package_announces_is_imported(
     del sys.modules[shots]
     result = Result.from_document(shot_document(shots))
     assert type(result).__name__ == "Shot"
-    assert result.camera == "A"  # type: ignore[attr-defined] # of a class that is made here
+    assert result.camera == "A"  # of a class that is made here
 
 
 def test_the_impact_result_is_known_without_an_import() -> None:

@@ -11,6 +11,7 @@ import pytest
 from lume_services.errors import InvalidInputError
 from lume_services.results import Provenance, Result, describe_error, frame
 from lume_services.serialization import DOCUMENT_LIMIT
+from tests.equality import equal
 
 
 class ManyFields(Result):
@@ -54,16 +55,6 @@ LARGE: dict[str, Result] = {
         again=[TEXT] * 5,
     ),
 }
-
-
-def equal(one: Any, other: Any) -> bool:
-    if isinstance(one, np.ndarray):
-        return one.dtype == other.dtype and bool(np.array_equal(one, other))
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(equal(one[name], other[name]) for name in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(equal, one, other))
-    return type(one) is type(other) and bool(one == other)
 
 
 @pytest.mark.parametrize("result", LARGE.values(), ids=LARGE)

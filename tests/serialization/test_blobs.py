@@ -28,7 +28,7 @@ class Blobs(dict[str, bytearray]):
         self[digest] = bytearray(buffer)
         return digest
 
-    def get(self, digest: str) -> bytearray:  # type: ignore[override]  # as a store has it
+    def get(self, digest: str) -> bytearray:  # as a store has it
         if digest not in self:
             raise BlobNotFoundError(digest)
         return self[digest]

@@ -23,6 +23,7 @@ from lume_services.serialization import (
     unfit,
 )
 from lume_services.testing.strategies import documents
+from tests.equality import equal
 
 
 class Blobs(dict[str, bytes]):
@@ -61,16 +62,6 @@ HUGE: dict[str, dict[str, Any]] = {
     "bytes": {f"a{i}": bytes([i]) * MB for i in range(20)},
     "datetimes of numpy": {f"a{i}": np.full(100_000, i, "M8[ns]") for i in range(20)},
 }  # fmt: skip
-
-
-def equal(one: Any, other: Any) -> bool:
-    if isinstance(one, np.ndarray):
-        return one.dtype == other.dtype and bool(np.array_equal(one, other))
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(equal(one[name], other[name]) for name in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(equal, one, other))
-    return type(one) is type(other) and bool(one == other)
 
 
 def back(document: dict[str, Any], blobs: Blobs) -> dict[str, Any]:

@@ -165,7 +165,7 @@ class PostgreSQL(Server):
             connect_timeout=5,
         ) as connection:
             for statement in statements:
-                connection.execute(statement)  # type: ignore[call-overload] # made of constants
+                connection.execute(statement)  # made of constants
 
     def _postgres(self) -> str:
         versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)

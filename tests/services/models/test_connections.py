@@ -183,16 +183,14 @@ class LostAnswer:
             self.commit(connection)
             if self.losses == 0:
                 self.losses += 1
-                connection.dbapi_connection.close()  # type: ignore[attr-defined]  # of the pool
-                raise self.model_db.engine.dialect.dbapi.OperationalError(  # type: ignore[union-attr]
-                    2013, "Lost connection"
-                )
+                connection.dbapi_connection.close()  # of the pool
+                raise self.model_db.engine.dialect.dbapi.OperationalError(2013, "Lost connection")
 
-        self.model_db.engine.dialect.do_commit = lose  # type: ignore[method-assign]
+        self.model_db.engine.dialect.do_commit = lose
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.model_db.engine.dialect.do_commit = self.commit  # type: ignore[method-assign]
+        self.model_db.engine.dialect.do_commit = self.commit
 
 
 @ON_SERVERS
@@ -234,10 +232,10 @@ def test_deadlock_is_tried_again(model_db: ModelDB, service: ModelDBService) -> 
         def work(session: object) -> None:
             attempts.append(mine)
             change = text("UPDATE project SET description = :by WHERE project_name = :name")
-            session.execute(change, {"name": mine, "by": mine})  # type: ignore[attr-defined]
+            session.execute(change, {"name": mine, "by": mine})
             locked.set()
             go_on.wait(10)
-            session.execute(change, {"name": other, "by": mine})  # type: ignore[attr-defined]
+            session.execute(change, {"name": other, "by": mine})
 
         model_db.run(work, write=True)
 
@@ -258,7 +256,7 @@ def test_mistakes_are_not_tried_again(model_db: ModelDB) -> None:
 
     def work(session: object) -> None:
         attempts.append(1)
-        session.execute(text("SELECT no_such_column FROM model"))  # type: ignore[attr-defined]
+        session.execute(text("SELECT no_such_column FROM model"))
 
     with pytest.raises(ModelDBError) as raised:
         model_db.run(work)

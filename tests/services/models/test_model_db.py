@@ -41,7 +41,7 @@ def test_parts_and_url_are_the_same_server() -> None:
     engines = [ModelDB(config).engine for config in (SERVER, by_url)]
     assert engines[0].url == engines[1].url
     assert engines[0].url.password == PASSWORD
-    assert [engine.pool.size() for engine in engines] == [1, 3]  # type: ignore[attr-defined]  # QueuePool
+    assert [engine.pool.size() for engine in engines] == [1, 3]  # QueuePool
 
 
 @pytest.mark.parametrize(

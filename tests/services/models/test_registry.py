@@ -135,7 +135,7 @@ class TestModels:
 
     def test_name_that_is_not_text(self, service: ModelDBService) -> None:
         with pytest.raises(ModelDBError, match=r"model\.author is text, not int: 5"):
-            service.store_model(5, "", "", "", "")  # type: ignore[arg-type]  # the user's mistake
+            service.store_model(5, "", "", "", "")  # the user's mistake
 
     def test_white_space_around_a_name(self, service: ModelDBService) -> None:
         with pytest.raises(InvalidInputError, match="description='injector '"):

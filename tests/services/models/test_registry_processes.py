@@ -5,36 +5,22 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from threading import Barrier
 
 import pytest
 
 from lume_services.models import Model
+from tests.services.models import together
 from tests.services.models.conftest import registry
 
 pytestmark = pytest.mark.slow
 
 PROCESSES = 8
-together: Barrier
-"""Waits, in a process of the pool, for all the others."""
-
-
-def _start(barrier: Barrier) -> None:
-    global together
-    together = barrier
 
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
-    context = get_context("spawn")
-    with ProcessPoolExecutor(
-        PROCESSES,
-        mp_context=context,
-        initializer=_start,
-        initargs=(context.Barrier(PROCESSES, timeout=60),),
-    ) as pool:
-        yield pool
+    with together.pool(PROCESSES) as started:
+        yield started
 
 
 def use_first(url: str, seed: int) -> set[int]:

@@ -7,37 +7,24 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
-from threading import Barrier
 
 import pytest
 from sqlalchemy import Engine, event
 
 from lume_services.services.models.db import migrations
-from tests.services.models import test_migrations
+from tests.services.models import test_migrations, together
 from tests.services.models.conftest import registry
 
 pytestmark = pytest.mark.slow
 
 PROCESSES = 4
-together: Barrier
-"""Waits, in a process of the pool, for all the others."""
-
-
-def _start(barrier: Barrier) -> None:
-    global together
-    together = barrier
 
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
-    context = get_context("spawn")
-    barrier = context.Barrier(PROCESSES, timeout=60)
-    with ProcessPoolExecutor(
-        PROCESSES, mp_context=context, initializer=_start, initargs=(barrier,)
-    ) as pool:
-        yield pool
+    with together.pool(PROCESSES) as started:
+        yield started
 
 
 def upgrade(url: str) -> str | None:

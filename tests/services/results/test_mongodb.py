@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from bson import Binary, ObjectId
 from tests.servers import MongoDB
+from tests.services.results.forks import insert_in_parent_and_children
 
 from lume_services.config import LUMEServicesSettings, configure, context
 from lume_services.errors import (
@@ -381,28 +381,13 @@ def test_reading_goes_on_when_it_is_closed(results_db: MongodbResultsDB) -> None
     assert [document["n"] for document in reader] == list(range(1, 150))
 
 
-def insert_in_child(store: MongodbResultsDB) -> None:
-    store.insert_one("c", {"process": os.getpid()})
-    store.close()
-
-
 def test_forked_child_opens_its_own_connections(
     results_db: MongodbResultsDB, recwarn: pytest.WarningsRecorder
 ) -> None:
     results_db.insert_many("c", [{"process": os.getpid()}] * 200)
     reader = results_db.scan("c")
     next(reader)
-    children = [
-        multiprocessing.get_context("fork").Process(target=insert_in_child, args=(results_db,))
-        for _ in range(3)
-    ]
-    for child in children:
-        child.start()
-    results_db.insert_one("c", {"process": os.getpid()})
-    for child in children:
-        child.join()
-        assert child.exitcode == 0
-    assert len(results_db.distinct("c", "process")) == 4
+    insert_in_parent_and_children(results_db)
     assert len(list(reader)) >= 199
     assert not [warning for warning in recwarn if "fork" in str(warning.message)]
 

@@ -478,7 +478,7 @@ def test_an_evaluation_gives_its_result_and_the_next_one_sends_it(
     store.come_back()
     second = lens.evaluate({"f": 4.0, "x": 1.0})
     assert [found.id for found in lens.get_results()] == [first.id, second.id]
-    assert lens.get_results()[0].provenance.package_list()  # type: ignore[union-attr] # is there
+    assert lens.get_results()[0].provenance.package_list()  # is there
 
 
 @pytest.mark.parametrize("workers", [0, 1])

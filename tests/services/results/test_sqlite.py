@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sqlite3
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.services.results.forks import insert_in_parent_and_children
 
 from lume_services.errors import (
     ConfigurationError,
@@ -206,7 +206,7 @@ def test_file_of_a_version_that_never_was_is_refused(
 
 def test_collection_without_a_name_is_not_called_a_duplicate(results_db: SQLiteResultsDB) -> None:
     with pytest.raises(ResultsDBError, match=r"NOT NULL.*collection") as caught:
-        results_db.insert_one(None, {"x": 1})  # type: ignore[arg-type] # as users may
+        results_db.insert_one(None, {"x": 1})  # as users may
     assert not isinstance(caught.value, DuplicateResultError)
 
 
@@ -305,26 +305,11 @@ def test_reading_goes_on_while_it_is_written(results_db: SQLiteResultsDB) -> Non
     assert results_db.count("c") == 2_002
 
 
-def insert_in_child(store: SQLiteResultsDB) -> None:
-    store.insert_one("c", {"process": os.getpid()})
-    store.close()
-
-
 def test_forked_child_opens_its_own_connection(results_db: SQLiteResultsDB) -> None:
     results_db.insert_one("c", {"process": os.getpid()})
     reader = results_db.scan("c")
     next(reader)
-    children = [
-        multiprocessing.get_context("fork").Process(target=insert_in_child, args=(results_db,))
-        for _ in range(3)
-    ]
-    for child in children:
-        child.start()
-    results_db.insert_one("c", {"process": os.getpid()})
-    for child in children:
-        child.join()
-        assert child.exitcode == 0
-    assert len(results_db.distinct("c", "process")) == 4
+    insert_in_parent_and_children(results_db)
     with sqlite3.connect(results_db.path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 

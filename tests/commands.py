@@ -29,9 +29,8 @@ class Done:
 Run = Callable[..., Done]
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command."""
+def runner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """What runs a command."""
 
     def run(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["lume-services", *arguments])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from difflib import get_close_matches
-from operator import index
-from typing import Any, TypeVar, cast
+from functools import cache
+from operator import eq, index
+from types import NoneType
+from typing import Any, TypeAlias, TypeVar
 
 from packaging.version import InvalidVersion, Version
-from sqlalchemy import ColumnElement, Integer, String, false, inspect
+from sqlalchemy import Integer, Select, String, bindparam, inspect, select
 from sqlalchemy.orm import ColumnProperty
 
 from lume_services.errors import (
@@ -34,9 +36,10 @@ from lume_services.services.models.db.schema import (
 )
 from lume_services.services.models.identity import normalized_version
 
-__all__ = ["Row", "age", "conditions", "is_version", "matches", "not_found", "only"]
+__all__ = ["Row", "age", "asked", "matches", "not_found", "only", "written"]
 
 Row = TypeVar("Row", bound=Base)
+Operator: TypeAlias = Callable[[Any, Any], Any]
 
 _NO_ID = 2**31  # nor may all databases be asked for one
 
@@ -49,12 +52,15 @@ _NOT_FOUND: dict[type[Base], type[NotFoundError]] = {
 }
 
 
-def conditions(table: type[Base], criteria: Mapping[str, object]) -> list[ColumnElement[bool]]:
-    """What a row must fulfil; ``matches`` says whether it does to the letter.
+def asked(
+    table: type[Row], criteria: Mapping[str, object], *order: Any
+) -> tuple[Select[Row], dict[str, object]]:
+    """The statement that asks for rows, and its parameters; ``matches`` decides to the letter.
 
     Args:
         table: The table that is asked.
         criteria: Columns of it and their values; None asks for rows without a value.
+        order: What the rows are sorted by, when not by their primary key.
 
     Raises:
         InvalidInputError: There is no such column, and the message names the nearest; or the value
@@ -66,53 +72,72 @@ def conditions(table: type[Base], criteria: Mapping[str, object]) -> list[Column
             near = get_close_matches(name, columns.keys(), n=1)
             known = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(columns.keys())}"
             raise InvalidInputError(f"{table.__name__} has no {name!r}; {known}")
-    return [_condition(columns[name], value) for name, value in criteria.items()]
+    values = {name: _storable(columns[name], value) for name, value in criteria.items()}
+    conditions = tuple((name, _OPERATORS.get(type(value), eq)) for name, value in values.items())
+    return _statement(table, conditions, order), values
 
 
-def matches(row: Base, criteria: Mapping[str, object]) -> bool:
+def matches(row: object, criteria: Mapping[str, object]) -> bool:
     """Whether texts are the same to the letter.
 
     MySQL and MariaDB take no notice of blanks at the end; they have collations that do, but none
     that both have.
     """
     return all(
-        getattr(row, name) in (_written(value) if name == "version" else {value})
+        getattr(row, name) in (written(value) if name == "version" else {value})
         for name, value in criteria.items()
         if isinstance(value, str)
     )
 
 
-def is_version(*versions: str) -> ColumnElement[bool]:
-    """The version, as it is written or as it is kept."""
-    return Deployment.version.in_(sorted({form for one in versions for form in _written(one)}))
-
-
-def _written(version: str) -> set[str]:
-    written = {version}
+def written(version: str) -> set[str]:
+    """How a version may stand in the table: as it is written, or as it is kept since 1.0."""
+    forms = {version}
     with suppress(InvalidInputError):
-        written.add(normalized_version(version))
-    return written
+        forms.add(normalized_version(version))
+    return forms
 
 
-def _condition(column: ColumnProperty[Any], value: object) -> ColumnElement[bool]:
-    # Databases have ways of their own to compare a number with a text.
-    attribute = column.class_attribute
+_OPERATORS: dict[type, Operator] = {
+    NoneType: lambda column, _: column.is_(None),
+    list: lambda column, values: column.in_(values),
+}
+
+
+@cache
+def _statement(
+    table: type[Row], conditions: tuple[tuple[str, Operator], ...], order: tuple[Any, ...]
+) -> Select[Row]:
+    """Made once, for making it takes as long as asking a server."""
+    columns = inspect(table).column_attrs
+    return (
+        select(table)
+        .where(
+            *(is_so(columns[name].class_attribute, bindparam(name)) for name, is_so in conditions)
+        )
+        .order_by(*(order or inspect(table).primary_key))
+    )
+
+
+def _storable(column: ColumnProperty[Any], value: object) -> object:
+    """A value to compare a column with; a list of them, empty where no row can have the value."""
     if value is None:
-        return cast(ColumnElement[bool], attribute.is_(None))
+        return None
     kind = column.columns[0].type
+    # Databases have ways of their own to compare a number with a text.
     if isinstance(kind, Integer) and not isinstance(value, bool):
         try:
             number = index(value)  # type: ignore[arg-type]  # that is the question
         except TypeError:
             raise _of_another_type(column, value, "a whole number") from None
-        return attribute == number if abs(number) < _NO_ID else false()
+        return number if abs(number) < _NO_ID else []
     if isinstance(kind, String):
         if not isinstance(value, str):
             raise _of_another_type(column, value, "text")
         if not storable(value):
-            return false()
-        return is_version(value) if column.key == "version" else attribute == value
-    return cast(ColumnElement[bool], attribute == value)
+            return []
+        return sorted(written(value)) if column.key == "version" else value
+    return value
 
 
 def _of_another_type(column: ColumnProperty[Any], value: object, what: str) -> InvalidInputError:

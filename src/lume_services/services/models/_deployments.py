@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from lume_services.errors import ModelDBError
-from lume_services.services.models._criteria import conditions, is_version, not_found
+from lume_services.services.models._criteria import asked, not_found, written
 from lume_services.services.models.db.schema import Deployment, Model
 
 __all__ = ["make_live", "store"]
@@ -42,7 +42,7 @@ def store(session: Session, new: Deployment, version: str) -> Deployment:
     _lock(session, new.model_id)
     known = session.scalar(
         select(Deployment).where(
-            Deployment.model_id == new.model_id, is_version(version, new.version)
+            Deployment.model_id == new.model_id, Deployment.version.in_(written(version))
         )
     )
     if known is None:
@@ -72,8 +72,8 @@ def make_live(session: Session, deployment: Deployment) -> None:
 def _lock(session: Session, model_id: int) -> None:
     """Let one transaction at a time change the deployments of a model."""
     criteria = {"model_id": model_id}
-    model = select(Model.model_id).where(*conditions(Model, criteria)).with_for_update()
-    if session.scalar(model) is None:
+    model, values = asked(Model, criteria)
+    if session.scalar(model.with_for_update(), values) is None:
         raise not_found(Model, criteria)
 
 

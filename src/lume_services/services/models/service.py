@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, insert, inspect, select
+from sqlalchemy import ColumnElement, Insert, Select, bindparam, exists, insert, inspect, select
 from sqlalchemy.orm import Session, aliased
 
 from lume_services.errors import ConstraintError, InvalidInputError, ModelDBError
 from lume_services.services.models import _deployments, _flow_of_flows
-from lume_services.services.models._criteria import Row, age, conditions, matches, not_found, only
+from lume_services.services.models._criteria import Row, age, asked, matches, not_found, only
 from lume_services.services.models.db import ModelDB
 from lume_services.services.models.db.schema import (
+    Base,
     Deployment,
     Flow,
     FlowOfFlows,
@@ -84,7 +85,8 @@ class ModelDBService:
             "description": description,
         }
         _check_names(**names)
-        return self._get_or_create(Model, names).model_id
+        model_id: int = self._get_or_create(Model, names)["model_id"]
+        return model_id
 
     def get_model(self, **criteria: object) -> Model:
         """Get the one model that matches.
@@ -253,7 +255,8 @@ class ModelDBService:
         """
         _check_names(project_name=project_name)
         values = {"project_name": project_name, "description": description}
-        return self._get_or_create(Project, values, "project_name").project_name
+        self._get_or_create(Project, values, "project_name")
+        return project_name
 
     def get_project(self, **criteria: object) -> Project:
         """Get the one project that matches.
@@ -321,13 +324,13 @@ class ModelDBService:
             "entry_point": entry_point,
         }
         known = self._get_or_create(Flow, values, "flow_id")
-        if entry_point not in (None, known.entry_point):
+        if entry_point not in (None, known["entry_point"]):
             raise ModelDBError(
                 f"The flow {flow_name!r} of version {deployment.version} of model "
-                f"{model.model_id} is stored with another entry_point ({known.entry_point!r}, now "
-                f"{entry_point!r}). What was stored is kept as it is: use a new version."
+                f"{model.model_id} is stored with another entry_point ({known['entry_point']!r}, "
+                f"now {entry_point!r}). What was stored is kept as it is: use a new version."
             )
-        return known.flow_id
+        return flow_id
 
     def get_flow(self, **criteria: object) -> Flow:
         """Get the one flow that matches.
@@ -407,10 +410,10 @@ class ModelDBService:
         *order: Any,
         where: ColumnElement[bool] | None = None,
     ) -> list[Row]:
-        statement = _ordered(table, *order).where(*conditions(table, criteria))
+        statement, values = asked(table, criteria, *order)
         if where is not None:
             statement = statement.where(where)
-        rows = self._model_db.run(lambda session: session.scalars(statement).all())
+        rows = self._model_db.run(lambda session: session.scalars(statement, values).all())
         return [row for row in rows if matches(row, criteria)]
 
     def _find(self, table: type[Row], criteria: Mapping[str, object], *order: Any) -> list[Row]:
@@ -419,34 +422,47 @@ class ModelDBService:
             raise not_found(table, criteria)
         return rows
 
-    def _get_or_create(self, table: type[Row], values: dict[str, Any], *unique: str) -> Row:
-        """Find the row with these values, of which some or all are its identity, or store it."""
-        check_text(table(**values))
+    def _get_or_create(
+        self, table: type[Row], values: dict[str, Any], *unique: str
+    ) -> Mapping[str, Any]:
+        """Find the row with these values, of which some or all are its identity, or store it.
+
+        By columns, as SQLAlchemy's unit of work takes several times as long as the server.
+        """
+        check_text(table, values)
         identity = {name: values[name] for name in unique or values}
+        search, addition, key = _by_columns(table, tuple(identity))
 
-        def store(session: Session) -> Row:
-            # By SQLAlchemy's unit of work it would take twice as long.
-            done = session.connection().execute(insert(table), values)
-            keys = [column.name for column in inspect(table).primary_key]
-            return table(**values | dict(zip(keys, done.inserted_primary_key or (), strict=True)))
+        def find(session: Session) -> Mapping[str, Any] | None:
+            rows = session.connection().execute(search, identity).all()
+            return next((row._asdict() for row in rows if matches(row, identity)), None)
 
-        found = self._select(table, identity)
-        if found:
-            return found[0]
+        def store(session: Session) -> Mapping[str, Any]:
+            done = session.connection().execute(addition, values)
+            return values | dict(zip(key, done.inserted_primary_key or (), strict=True))
+
+        found = self._model_db.run(find)
+        if found is not None:
+            return found
         try:
             return self._model_db.run(store, write=True)
         except ConstraintError:
             # Another process was first, or this one was and did not get the answer.
-            found = self._select(table, identity)
-            if not found:
+            found = self._model_db.run(find)
+            if found is None:
                 raise
-            return found[0]
+            return found
 
 
 @cache
-def _ordered(table: type[Row], *order: Any) -> Select[Row]:
-    """All rows of a table; made once, for that takes as long as asking a server."""
-    return select(table).order_by(*(order or inspect(table).primary_key))
+def _by_columns(table: type[Base], names: tuple[str, ...]) -> tuple[Select[Any], Insert, list[str]]:
+    """How a row is found by some of its columns and stored, and the names of its primary key.
+
+    Made once, for making statements takes as long as asking a server.
+    """
+    columns = inspect(table).columns
+    found = select(*columns).where(*(columns[name] == bindparam(name) for name in names))
+    return found, insert(table), [column.name for column in inspect(table).primary_key]
 
 
 def _check_names(**names: str) -> None:

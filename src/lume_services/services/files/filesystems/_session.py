@@ -17,7 +17,7 @@ from lume_services.errors import (
     MissingDependencyError,
     MissingFileError,
 )
-from lume_services.services._retry import retrying
+from lume_services.services._retry import retried
 
 if TYPE_CHECKING:
     from lume_services.services.files.filesystems._connection import Connection
@@ -77,8 +77,7 @@ class Session:
         """
         within_s = self._retry_s if self._reached else 0
         try:
-            done: T = retrying(self._is_passing, within_s=within_s)(self._attempt, action)
-            return done
+            return retried(lambda: self._attempt(action), self._is_passing, within_s=within_s)
         except LUMEServicesError:
             raise
         except Exception as error:  # every driver has errors of its own

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from threading import RLock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from urllib.parse import quote, quote_plus
 from uuid import uuid4
 
@@ -23,7 +22,7 @@ from lume_services.errors import (
     ModelDBUnreachableError,
     SchemaError,
 )
-from lume_services.services._retry import retrying
+from lume_services.services._retry import retried
 from lume_services.services.models.db import migrations
 from lume_services.services.models.db._dialect import (
     BEGIN,
@@ -33,9 +32,6 @@ from lume_services.services.models.db._dialect import (
 )
 from lume_services.services.models.db.schema import Project
 from lume_services.services.models.settings import ModelDBConfig
-
-if TYPE_CHECKING:
-    from tenacity import Retrying
 
 __all__ = ["ModelDB"]
 
@@ -68,6 +64,7 @@ class ModelDB:
         self._url = _url(config)
         self._lock = RLock()
         self._engine: Engine | None = None
+        self._writing: Engine  # of the same connections
         self._pid = os.getpid()
         self._checked = False
         self._reached = False
@@ -90,6 +87,7 @@ class ModelDB:
         with self._lock:
             if self._engine is None:
                 self._engine = self._new_engine()
+                self._writing = self._engine.execution_options(**{BEGIN: self._dialect.begin_write})
             return self._engine
 
     @contextmanager
@@ -115,9 +113,7 @@ class ModelDB:
         with self._errors():
             self._check_schema()
             engine = self.engine
-            if write:
-                engine = engine.execution_options(**{BEGIN: self._dialect.begin_write})
-            with Session(engine, expire_on_commit=False) as session:
+            with Session(self._writing if write else engine, expire_on_commit=False) as session:
                 yield session
                 if write:
                     session.commit()
@@ -275,11 +271,7 @@ class ModelDB:
         self._reached = True
 
     def _retried(self, attempt: Callable[[], T]) -> T:
-        return self._retrying(attempt)
-
-    @cached_property
-    def _retrying(self) -> Retrying:
-        return retrying(self._may_pass, within_s=self.config.connection.retry_s)
+        return retried(attempt, self._may_pass, within_s=self.config.connection.retry_s)
 
     def _may_pass(self, error: BaseException) -> bool:
         passing = isinstance(error, ModelDBUnavailableError)

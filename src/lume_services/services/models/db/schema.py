@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -213,33 +215,44 @@ class FlowOfFlows(Base):
 @event.listens_for(Base, "before_insert", propagate=True)
 @event.listens_for(Base, "before_update", propagate=True)
 def _check_row(mapper: Mapper[Any], connection: Connection, row: Base) -> None:
-    check_text(row)
+    columns = mapper.column_attrs.keys()
+    check_text(type(row), {name: getattr(row, name) for name in columns})
 
 
-def check_text(row: Base) -> None:
+def check_text(table: type[Base], values: Mapping[str, object]) -> None:
     """Refuse text that some database cannot keep: one stores it, others cut or refuse it.
+
+    Args:
+        table: The table that is to keep it.
+        values: Columns and what they are to hold.
 
     Raises:
         ModelDBError: A text is too long for its column, is not text, or holds a character that is
             none.
     """
-    mapper = inspect(type(row))
-    for column in mapper.columns:
-        if not isinstance(column.type, String):
-            continue
-        value = getattr(row, mapper.get_property_by_column(column).key)
+    for name, length in _texts(table):
+        value = values.get(name)
         if value is None:
             continue
-        name = f"{row.__tablename__}.{column.name}"
+        column = f"{table.__tablename__}.{name}"
         if not isinstance(value, str):
-            raise ModelDBError(f"{name} is text, not {type(value).__name__}: {value!r}")
-        if column.type.length is not None and len(value) > column.type.length:
+            raise ModelDBError(f"{column} is text, not {type(value).__name__}: {value!r}")
+        if length is not None and len(value) > length:
             raise ModelDBError(
-                f"{name} takes up to {column.type.length} characters, and this has {len(value)}: "
+                f"{column} takes up to {length} characters, and this has {len(value)}: "
                 f"{value[:40]!r}…"
             )
         if not storable(value):
-            raise ModelDBError(f"{name} holds what is not a character of text: {value!r}")
+            raise ModelDBError(f"{column} holds what is not a character of text: {value!r}")
+
+
+@cache
+def _texts(table: type[Base]) -> list[tuple[str, int | None]]:
+    """The columns that hold text, and how much of it."""
+    columns = (
+        (name, column.columns[0].type) for name, column in inspect(table).column_attrs.items()
+    )
+    return [(name, kind.length) for name, kind in columns if isinstance(kind, String)]
 
 
 def storable(text: str) -> bool:

@@ -19,7 +19,7 @@ from pymongo.database import Database
 from pymongo.errors import InvalidOperation, PyMongoError
 
 from lume_services.errors import SerializationError
-from lume_services.services._retry import retrying
+from lume_services.services._retry import retried
 from lume_services.services.results.mongodb.failures import is_transient, told
 from lume_services.services.results.mongodb.options import Place, client_arguments
 from lume_services.services.results.settings import ResultsDBConfig
@@ -107,7 +107,7 @@ class Connection:
             self._opened()
             within_s = 0 if self._away else self._config.connection.retry_s
             try:
-                done = retrying(is_lost, within_s=within_s)(lambda: operation(self.database()))
+                done = retried(lambda: operation(self.database()), is_lost, within_s=within_s)
             except PyMongoError as error:
                 self._away = is_lost(error)
                 raise

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -20,12 +21,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.away_store import AwayDB
-from tests.servers import MongoDB
+from tests.servers import MariaDB, MongoDB, Server
 
 from lume_services.config import LUMEServicesSettings, configure, context
 from lume_services.errors import LUMEServicesWarning, ResultsDBUnavailableError
 from lume_services.results import Result
 from lume_services.serialization import blob_digests
+from lume_services.services.models import ModelDBService
+from lume_services.services.models.db import ModelDB, ModelDBConfig
 from lume_services.services.results import ResultsDB, ResultsDBConfig, ResultsDBService
 from lume_services.services.results.mongodb import MongodbResultsDB
 from lume_services.services.results.outbox import waiting
@@ -208,41 +211,51 @@ def test_a_full_disk_under_the_store_alone(small_disk: Path, tmp_path: Path) -> 
 
 # --- A server ------------------------------------------------------------------------------------
 
-# Sweeps 50 points from each number that it is given.
+# Registers a model of each number that it is given, and sweeps 50 points from there.
 SWEEP = """
-import json, sys
+import json, sys, time
 from lume_services.config import configure, context
 from lume_services.models import Model, grid
 from tests.models import functions
 configure()
-model = Model.create_model(description="waveform")
-model.register(functions.waveform, version="1.0")
+context.model_db_service().apply_schema()
 for first in map(float, sys.stdin):
     print("begins", flush=True)
+    began = time.monotonic()
+    model = Model.create_model(description=f"waveform {first}")
+    model.register(functions.waveform, version="1.0")
+    registered_s = time.monotonic() - began
     points = grid(x=[first + number for number in range(50)])
     table = model.sweep(points, max_workers=0)
-    print(json.dumps({"ids": list(table["id"]), "x": list(table["inputs.x"])}), flush=True)
+    swept = {"ids": list(table["id"]), "x": list(table["inputs.x"])}
+    print(json.dumps(swept | {"registered_s": registered_s}), flush=True)
 context.close()
 """
 
 
-def sweeps_while_the_server_is_killed(folder: Path, retry_s: float) -> tuple[list[str], int]:
-    """Ids of the results that were swept, and how many of them had to wait in the outbox.
+def sweeps_while_a_server_is_killed(
+    folder: Path, killed: type[Server], retry_s: float
+) -> tuple[int, int]:
+    """How many results were swept; how many waited in the outbox, and sweeps for the registry.
 
     Args:
-        folder: For the server and for LUME_HOME.
-        retry_s: How long the store waits for the server before it is away.
+        folder: For the servers and for LUME_HOME.
+        killed: Which of the two servers.
+        retry_s: How long the results store waits for its server before it is away.
     """
     draw = random.Random(folder.name)
     home, outbox = folder / "home", folder / "home" / "outbox"
     acknowledged: list[str] = []
-    waited = 0
-    with MongoDB(folder / "server") as server:
-        url = server.url("lume")
+    waited, times = 0, TIMES // AT_ONCE
+    # A sweep asks the registry before its first point only.
+    moments = (0, 0.03) if killed is MariaDB else (0.1, 1.0)
+    with MongoDB(folder / "documents") as mongodb, MariaDB(folder / "registry") as mariadb:
+        victim = mariadb if killed is MariaDB else mongodb
+        url, registry = mongodb.url("lume"), mariadb.url("registry")
         store = MongodbResultsDB(ResultsDBConfig(url=url))
         environment = {
             **os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore",
-            "LUME_HOME": str(home), "LUME_RESULTS_DB__URL": url,
+            "LUME_HOME": str(home), "LUME_MODEL_DB__URL": registry, "LUME_RESULTS_DB__URL": url,
             "LUME_RESULTS_DB__CONNECTION__RETRY_S": str(retry_s),
             "LUME_RESULTS_DB__CONNECTION__TIMEOUT_S": "1",
         }  # fmt: skip
@@ -252,33 +265,48 @@ def sweeps_while_the_server_is_killed(folder: Path, retry_s: float) -> tuple[lis
         )  # fmt: skip
         assert sweeps.stdin is not None
         assert sweeps.stdout is not None
-        for number in range(TIMES // AT_ONCE):
+        for number in range(times):
             sweeps.stdin.write(f"{50 * number}\n")
             sweeps.stdin.flush()
             assert sweeps.stdout.readline() == "begins\n"
-            time.sleep(draw.uniform(0.1, 1.0))
-            server.kill()
+            time.sleep(draw.uniform(*moments))
+            victim.kill()
             time.sleep(3)
-            server.start()
+            victim.start()
             answer = json.loads(sweeps.stdout.readline())
             assert answer["x"] == [50.0 * number + point for point in range(50)]
             acknowledged += answer["ids"]
             waited += sum(entry.results for entry in waiting(outbox))
+            waited += answer["registered_s"] > 1
             assert ResultsDBService(store, outbox).flush().refused == []
             assert waiting(outbox) == []
         sweeps.stdin.close()
         assert sweeps.wait() == 0
-        assert store.count("local") == len(acknowledged) == 50 * TIMES // AT_ONCE
+        assert store.count("local") == len(acknowledged) == 50 * times
         check_all_there_once(store, acknowledged)
+        flows = ModelDBService(ModelDB(ModelDBConfig(url=registry))).get_flows()
+        recorded = Counter(document["flow_id"] for document in store.scan("local"))
+        assert recorded == {flow.flow_id: 50 for flow in flows}
+        assert len(flows) == times
         store.close()
-    return acknowledged, waited
+    return len(acknowledged), waited
 
 
-def test_a_server_killed_during_sweeps(tmp_path: Path) -> None:
-    # One store waits until the server is back, the other gives up before.
-    retries = [30, 0.5] * (AT_ONCE // 2)
-    folders = [tmp_path / f"{number}" for number in range(AT_ONCE)]
+def sweeps(folder: Path, killed: type[Server], retries: list[float]) -> int:
+    """How much had to wait, of all that was swept on servers killed at the same time."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        counts = list(pool.map(sweeps_while_the_server_is_killed, folders, retries))
-    assert sum(len(swept) for swept, _ in counts) == TIMES * 50
-    assert sum(waited for _, waited in counts) > 0, "nothing ever had to wait"
+        folders = [folder / f"{number}" for number in range(AT_ONCE)]
+        counts = list(
+            pool.map(sweeps_while_a_server_is_killed, folders, [killed] * AT_ONCE, retries)
+        )
+    assert sum(swept for swept, _ in counts) == TIMES * 50
+    return sum(waited for _, waited in counts)
+
+
+def test_the_server_of_results_killed_during_sweeps(tmp_path: Path) -> None:
+    # One store waits until the server is back, the other gives up before.
+    assert sweeps(tmp_path, MongoDB, [30, 0.5] * (AT_ONCE // 2)) > 0, "nothing ever had to wait"
+
+
+def test_the_server_of_the_registry_killed_during_sweeps(tmp_path: Path) -> None:
+    assert sweeps(tmp_path, MariaDB, [30] * AT_ONCE) > 0, "the registry was never away"

@@ -137,6 +137,13 @@ def test_large_values_are_not_read_to_list_results(run: Run, lume_home: Path) ->
     assert "512" in row["outputs.image"]
 
 
+def test_what_a_table_has_no_room_for_is_named(run: Run) -> None:
+    configure()
+    Result(flow_id="f", inputs={"x": 1}, outputs={"twiss": {"beta": [1.5, 2.5]}}).insert()
+    done = run("results", "list")
+    assert ("twiss" in done.out, "Not in the table: twiss" in done.err) == (False, True)
+
+
 def test_a_sweep_over_a_grid(run: Run, quadrupole: Model) -> None:
     done = run(
         *("sweep", "quadrupole", "--grid", "QUAD:K1=1:2:3", "--grid", "slices=1,2"),

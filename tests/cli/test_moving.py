@@ -153,6 +153,10 @@ def test_results_that_wait_are_sent(run: Run, lab: AwayDB) -> None:
     assert away.code == 1
     assert "is away" in away.err
     assert "Nothing is lost: 2 results in" in away.err
+    (waiting,) = run("results", "waiting", "--json").json
+    assert (waiting["address"], waiting["results"]) == (lab.address, 2)
+    assert "2" in run("results", "waiting").out
+    assert "2 results wait in the outbox" in run("config", "check").err
     lab.come_back()
     assert "2 results wait in the outbox" in run("results", "list").err
     sent = run("results", "flush")
@@ -161,6 +165,7 @@ def test_results_that_wait_are_sent(run: Run, lab: AwayDB) -> None:
         "to": lab.address, "sent": 0, "already_there": 0, "refused": [], "waiting_elsewhere": [],
     }  # fmt: skip
     assert "outbox" not in run("results", "list").err
+    assert "Nothing waits" in run("results", "waiting").err
     assert lab.count("local") == 2
 
 

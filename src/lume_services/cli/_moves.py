@@ -113,6 +113,24 @@ def migrate(
     _end_with(migrated.refused, "Not brought over", as_json)
 
 
+@app.command(epilog="Example: `lume-services results waiting`")
+def waiting(as_json: AsJson = False) -> None:
+    """List what waits in the outbox for a results database that is away, or was."""
+    from lume_services.config import configure, context
+    from lume_services.container import OUTBOX
+    from lume_services.services.results.outbox import waiting
+
+    configure()
+    entries = waiting(context.settings.home / OUTBOX)
+    if as_json:
+        print_json([entry._asdict() for entry in entries])
+    elif entries:
+        print_table(("Results database", "Results", "Folder"), entries)
+        note("To send what waits for the configured one: lume-services results flush")
+    else:
+        note("Nothing waits")
+
+
 @app.command(epilog="Example: `lume-services results flush`")
 def flush(
     waiting_for: Annotated[

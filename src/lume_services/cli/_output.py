@@ -53,8 +53,9 @@ _USER_MISTAKES = (
 
 
 def exit_code(error: LUMEServicesError) -> int:
-    """2 for what the user can put right on the command line, 1 for what failed."""
-    return 2 if isinstance(error, _USER_MISTAKES) else 1
+    """2 for what the user can put right on the command line, 1 for what failed or is away."""
+    is_away = isinstance(error, ConnectionError)  # or its address is wrong: nobody can tell
+    return 2 if isinstance(error, _USER_MISTAKES) and not is_away else 1
 
 
 def print_json(value: Any) -> None:

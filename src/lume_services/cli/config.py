@@ -69,6 +69,7 @@ def check(as_json: AsJson = False) -> None:
     It stores something in each and takes it away again.
     """
     from lume_services.checks import check_services
+    from lume_services.cli._stores import tell_of_waiting
     from lume_services.config import configure
 
     configure()
@@ -95,5 +96,6 @@ def check(as_json: AsJson = False) -> None:
         for check in checks:
             if not check.ok:
                 error_line(f"{check.service}: {check.problem}")
+        tell_of_waiting()
     if not all(check.ok for check in checks):
         raise typer.Exit(1)

@@ -70,8 +70,12 @@ def list_results(
         return
     columns = {"id": frame["id"].str[:16]}
     same = []
+    left_out = []
     for name in map(str, frame.columns):
-        if name in ("id", "flow_id") or not _is_plain(frame[name]):
+        if name in ("id", "flow_id"):
+            continue
+        if not _is_plain(frame[name]):
+            left_out.append(_short(name))
             continue
         heading = _short(name) if _short(name) not in columns else name
         if len(frame) > 1 and name != "date_modified" and frame[name].nunique(dropna=False) == 1:
@@ -81,6 +85,8 @@ def list_results(
     print_table(list(columns), zip(*columns.values(), strict=True), droppable=True)
     if same:
         note(f"In all of them: {', '.join(same)}")
+    if left_out:
+        note(f"Not in the table: {', '.join(left_out)}")
     if len(frame):
         found = counted(len(frame), "result")
         if len(frame) == limit:

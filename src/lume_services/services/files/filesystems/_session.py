@@ -75,9 +75,13 @@ class Session:
             FilesystemError: It was refused.
             ConfigurationError: The settings are wrong, or a package is missing.
         """
-        within_s = self._retry_s if self._reached else 0
         try:
-            return retried(lambda: self._attempt(action), self._is_passing, within_s=within_s)
+            return retried(
+                lambda: self._attempt(action),
+                self._is_passing,
+                what=self._url,
+                within_s=self._retry_s if self._reached else 0,
+            )
         except LUMEServicesError:
             raise
         except Exception as error:  # every driver has errors of its own

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from threading import RLock
 from typing import TypeVar
 from urllib.parse import quote, quote_plus
@@ -271,7 +272,8 @@ class ModelDB:
         self._reached = True
 
     def _retried(self, attempt: Callable[[], T]) -> T:
-        return retried(attempt, self._may_pass, within_s=self.config.connection.retry_s)
+        within_s = self.config.connection.retry_s
+        return retried(attempt, self._may_pass, what=self._name, within_s=within_s)
 
     def _may_pass(self, error: BaseException) -> bool:
         passing = isinstance(error, ModelDBUnavailableError)
@@ -311,7 +313,7 @@ class ModelDB:
             return f"LUME_MODEL_DB__{setting}"
         return "LUME_MODEL_DB__URL"
 
-    @property
+    @cached_property
     def _name(self) -> str:
         return f"The model registry at {self.address} ({self._variable('HOST')})"
 

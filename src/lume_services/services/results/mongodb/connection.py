@@ -105,9 +105,13 @@ class Connection:
         """
         with self.errors():
             self._opened()
-            within_s = 0 if self._away else self._config.connection.retry_s
             try:
-                done = retried(lambda: operation(self.database()), is_lost, within_s=within_s)
+                done = retried(
+                    lambda: operation(self.database()),
+                    is_lost,
+                    what=f"The results database at {self.place.address}",
+                    within_s=0 if self._away else self._config.connection.retry_s,
+                )
             except PyMongoError as error:
                 self._away = is_lost(error)
                 raise

@@ -157,6 +157,10 @@ def test_results_that_wait_are_sent(run: Run, lab: AwayDB) -> None:
     assert (waiting["address"], waiting["results"]) == (lab.address, 2)
     assert "2" in run("results", "waiting").out
     assert "2 results wait in the outbox" in run("config", "check").err
+    refused = run("results", "gc")
+    assert (refused.code, "2 results wait" in refused.err) == (1, True)
+    typo = run("results", "flush", "--waiting-for", "lab://heer")
+    assert (typo.code, "nothing waits for 'lab://heer'" in typo.err) == (2, True)
     lab.come_back()
     assert "2 results wait in the outbox" in run("results", "list").err
     sent = run("results", "flush")

@@ -290,6 +290,15 @@ def test_a_password_inside_a_url_is_kept_apart(url: str, kept: str, password: st
     assert (secret.get_secret_value() if secret else None) == password
 
 
+@pytest.mark.parametrize(
+    "url", ["mongodb://LAB/jane:hunter2@db.lab/lume", "mongodb://db.lab/jane:hunter2@lume"]
+)
+def test_a_password_behind_the_host_of_a_url_is_refused_without_it(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"LUME_RESULTS_DB__URL.*%2F") as raised:
+        LUMEServicesSettings(results_db={"url": url})
+    assert "hunter2" not in str(raised.value)
+
+
 def test_options_of_a_filesystem_are_its_own() -> None:
     with with_environment(
         LUME_FILESYSTEMS__lab__URL="s3://bucket/lab",

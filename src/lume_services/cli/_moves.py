@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lume_services.cli._output import AsJson, counted, note, print_json, print_table
-from lume_services.cli._stores import From, To, check_different, opened, progress_bar
-from lume_services.errors import ResultsDBUnavailableError
+from lume_services.cli._stores import (
+    From,
+    To,
+    check_different,
+    opened,
+    progress_bar,
+    tell_of_waiting,
+)
+from lume_services.errors import InvalidInputError, ResultsDBError, ResultsDBUnavailableError
 
 if TYPE_CHECKING:
     from lume_services.services.results.copying import Refused
@@ -24,16 +31,18 @@ Project = Annotated[str | None, typer.Option(help="Results of this project alone
 def gc(
     older_than: Annotated[
         float, typer.Option(min=0, metavar="HOURS", help="Spare blobs younger than this.")
-    ] = 24.0,
+    ] = 168.0,
 ) -> None:
     """Delete large values that no result refers to any more.
 
     A value is stored before the result that it belongs to, so young ones are spared: their result
-    may be on its way.
+    may be on its way, or wait on somebody's machine until the database is back.
     """
     from lume_services.config import configure, context
 
     configure()
+    if tell_of_waiting():
+        raise ResultsDBError("Their large values may be among those to be deleted. Send them first.")
     count, size = context.results_db_service().collect_orphans(older_than_s=older_than * 3600)
     note(f"{counted(count, 'large value')} deleted, {size / 1e6:.1f} MB")
 
@@ -154,6 +163,11 @@ def flush(
     configure()
     folder = context.settings.home / OUTBOX
     store = context.results_db_service().results_db
+    if waiting_for not in (None, *(entry.address for entry in waiting(folder))):
+        raise InvalidInputError(
+            f"--waiting-for: nothing waits for {waiting_for!r}. "
+            "`lume-services results waiting` lists what does."
+        )
     here = {store.address, waiting_for}
     try:
         sent = Outbox(folder, waiting_for or store.address).send(store)

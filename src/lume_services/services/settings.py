@@ -45,6 +45,9 @@ _SECRET_OPTION = re.compile(
     re.IGNORECASE,
 )
 
+# Behind the host of a URL, which is where a slash in a user's name or password moves the rest.
+_LOGIN_IN_PATH = re.compile(r"[^:]+://[^/?#]+/[^?#]*:[^?#]*@")
+
 
 def _expand(path: Any) -> Any:
     """Expand ``~``, ``$NAME``, ``${NAME}`` and ``${NAME:-default}``, as the shell would have."""
@@ -195,6 +198,11 @@ class ServerConfig(ServiceConfig):
         url, password = _split_password(values["url"])
         if option := _SECRET_OPTION.search(url):
             raise ValueError(f"`URL` holds a secret in its option {option[1]}; use `PASSWORD`")
+        if _LOGIN_IN_PATH.match(url):
+            raise ValueError(
+                "`URL` seems to hold a password behind its host: write a '/' in a user's name or "
+                "password as %2F"
+            )
         if password is None:
             return values
         given = values.get("password")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import multiprocessing
 import threading
 import warnings
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from lume_services.errors import (
 )
 from lume_services.models import Model, grid
 from lume_services.results import Result
-from lume_services.services.results import ResultsDBService, delivery, outbox
+from lume_services.services.results import ResultsDB, ResultsDBService, delivery, outbox
 from lume_services.services.results.outbox import waiting
 
 
@@ -358,6 +359,172 @@ def test_a_damaged_file_or_blob_is_named_and_the_others_go_on(
     assert str(blob) in reasons[1]
     assert [document["inputs"]["x"] for document in service.find_all("local")] == [2, 3]
     assert [one.results for one in waiting(folder)] == [2]
+
+
+def line(text: str, raw: str = "-") -> str:
+    """A file of one document, whose text is not what the outbox would write."""
+    return f'{{"collection": "c", "documents": 1}}\n{text}\n{raw}\n'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        line("[1]"),
+        line('{"x": 1}'),
+        line('{"_id": "a", "when": {"%date": 1e300}}', raw=""),
+        line('{"_id": "a", "when": {"%date": 99999999999999999}}', raw=""),
+        line('{"_id": "a", "x": ' + "[" * 100_000 + "]" * 100_000 + "}"),
+        None,
+    ],
+    ids=["empty", "list", "no-id", "float-date", "late-date", "deep", "folder"],
+)
+def test_a_file_that_cannot_be_read_keeps_nothing_out_of_the_store(
+    service: ResultsDBService,
+    store: AwayDB,
+    folder: Path,
+    told: list[warnings.WarningMessage],
+    content: str | None,
+) -> None:
+    store.leave()
+    result(0).insert(service)
+    file = next(folder.glob("*/documents")) / "0-damaged.jsonl"
+    file.mkdir() if content is None else file.write_text(content)
+    assert [one.results for one in waiting(folder)] in ([2], [1])
+    assert [document["inputs"] for document in service.find_waiting("local")] == [{"x": 0}]
+    store.come_back()
+    result(1).insert(service)
+    result(2).insert(service)
+    assert [document["inputs"]["x"] for document in service.find_all("local")] == [0, 1, 2]
+    assert str(file) in str(told[-1].message)
+    (refused,) = service.flush().refused
+    assert refused.id == file.name
+
+
+def test_a_result_is_kept_while_those_before_it_are_sent(
+    service: ResultsDBService,
+    store: AwayDB,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    quiet: None,
+) -> None:
+    store.leave()
+    result(0).insert(service)
+    store.come_back()
+
+    def interrupted(*_: object) -> list[str]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AwayDB, "insert_many", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            result(1).insert(service)
+    assert [one.results for one in waiting(folder)] == [2]
+    service.flush()
+    assert [document["inputs"]["x"] for document in service.find_all("local")] == [0, 1]
+
+
+def test_what_is_refused_behind_others_is_told_and_not_kept(
+    service: ResultsDBService, store: AwayDB, folder: Path, quiet: None
+) -> None:
+    service.insert_one("c", {"_id": "taken"})
+    store.leave()
+    service.insert_one("c", {"x": 1})
+    store.come_back()
+    with pytest.raises(DuplicateResultError):
+        service.insert_one("c", {"_id": "taken", "x": 2})
+    assert waiting(folder) == []
+    assert service.count("c") == 2
+
+
+def test_a_blob_is_kept_until_its_document_is_stored(
+    service: ResultsDBService, store: AwayDB, quiet: None
+) -> None:
+    service.insert_one("c", {"_id": "taken"})
+    store.leave()
+    image = service.put_blob(large(1).tobytes())
+    service.insert_one("c", {"_id": "taken", "image": {"%blob": image, "size": 1}})
+    store.come_back()
+    assert len(service.flush().refused) == 1
+    store.collect_orphans(0)
+    service.delete("c", ["taken"])
+    assert service.flush().sent == 1
+    assert np_digest(large(1)) == image
+    assert store.get_blob(image) == large(1).tobytes()
+
+
+@pytest.mark.parametrize("damage", ["cut", "unreadable"])
+def test_a_good_blob_in_the_store_makes_up_for_one_in_the_outbox(
+    service: ResultsDBService, store: AwayDB, folder: Path, damage: str, quiet: None
+) -> None:
+    store.leave()
+    document = result(1, image=large(1)).get_db_dict(service.put_blob)
+    digest = np_digest(large(1))
+    copy = next(folder.iterdir()) / "blobs" / digest[:2] / digest[2:]
+    copy.unlink()
+    copy.mkdir() if damage == "unreadable" else copy.write_bytes(b"cut")
+    store.come_back()
+    with pytest.raises(ResultsDBError):
+        service.get_blob(digest)
+    store.put_blob(large(1).tobytes())
+    assert service.get_blob(digest) == large(1).tobytes()
+    service.insert_one("local", document)
+    assert service.count("local") == 1
+
+
+def test_a_child_that_was_forked_while_sending_holds_nobody_up(
+    service: ResultsDBService, store: AwayDB, monkeypatch: pytest.MonkeyPatch, quiet: None
+) -> None:
+    store.leave()
+    result(0).insert(service)
+    store.come_back()
+    done = multiprocessing.get_context("fork").Event()
+    child = multiprocessing.get_context("fork").Process(target=done.wait, args=(60,))
+    insert = AwayDB.insert_many
+
+    def forking(self: AwayDB, collection: str, documents: Any) -> list[str]:
+        if child.pid is None:
+            child.start()
+        return insert(self, collection, documents)
+
+    monkeypatch.setattr(AwayDB, "insert_many", forking)
+    service.flush()
+    store.leave()
+    result(1).insert(service)
+    store.come_back()
+    sender = threading.Thread(target=service.flush, daemon=True)
+    sender.start()
+    sender.join(30)
+    done.set()
+    child.join()
+    assert not sender.is_alive(), "it waits for the child"
+    assert service.count("local") == 2
+
+
+def test_every_absence_is_told_by_pythons_own_filter(
+    service: ResultsDBService, store: AwayDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter(datetime(2026, 1, 2, 3, minute) for minute in range(60))
+    monkeypatch.setattr(delivery, "datetime", SimpleNamespace(now=lambda: next(times)))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        for number in range(3):
+            store.leave()
+            result(2 * number).insert(service)
+            store.come_back()
+            result(2 * number + 1).insert(service)
+    assert ["Since 03:0" in str(one.message) for one in told] == [True] * 3
+
+
+def test_a_store_that_does_not_say_where_it_is_has_no_outbox(tmp_path: Path, folder: Path) -> None:
+    class Nowhere(AwayDB):
+        address = ResultsDB.address
+
+    store = Nowhere(tmp_path)
+    store.leave()
+    with pytest.raises(ResultsDBUnavailableError):
+        ResultsDBService(store, folder).insert_one("c", {"x": 1})
+    assert not folder.exists()
 
 
 def np_digest(array: np.ndarray[Any, Any]) -> str:

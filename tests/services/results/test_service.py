@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lume_services.errors import ResultsDBError, SerializationError, UnsupportedQueryError
@@ -127,3 +128,18 @@ def test_base_class_asks_for_five_methods() -> None:
         "put_blob",
         "get_blob",
     }
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pd.NaT,
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5))),
+        datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-5))),
+    ],
+)
+def test_a_moment_that_no_store_can_hold_is_refused(
+    service: ResultsDBService, moment: datetime
+) -> None:
+    with pytest.raises(SerializationError, match=r"'when\.0'.*is not a time in UTC"):
+        service.insert_one("c", {"when": [moment]})

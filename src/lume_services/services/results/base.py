@@ -149,7 +149,8 @@ class ResultsDB(ABC):
         """Where the store is, without secrets: the same for every process that uses it.
 
         A URL such as ``mongodb://host:port/database``. Results that wait for this store are kept
-        under it, and messages name it. The name of the class when not overridden.
+        under it, and messages name it. Where it is not overridden, it is the name of the class,
+        and no results wait: they might get to another store of that class.
         """
         return type(self).__name__
 

@@ -9,6 +9,7 @@ from hashlib import sha256
 from secrets import token_hex
 from typing import Any, Final
 
+from lume_services._moments import as_stored
 from lume_services.errors import ResultsDBError, SerializationError
 from lume_services.serialization import DOCUMENT_LIMIT, document_size
 from lume_services.services.results.query import Document
@@ -25,8 +26,8 @@ INDEXED: Final[dict[str, type]] = {
 """Names of documents that stores keep an index of, and the type that they hold when not None."""
 
 _LIMIT: Final = 2**63
-_OTHERS: Final = (float, type(None), bytes, datetime, bytearray, memoryview)
-"""Types, beside text, int, dict and list, that stores take, whatever the value."""
+_OTHERS: Final = (float, type(None), bytes, bytearray, memoryview)
+"""Types, beside text, int, datetime, dict and list, that stores take, whatever the value."""
 _PLAIN: Final = frozenset({float, bool, type(None)})
 """The most frequent of them, told quickly."""
 
@@ -139,6 +140,11 @@ def _check_members(members: Iterable[tuple[str | int, Any]], path: _Path) -> Non
             _check_dict(value, (*path, place))
         elif isinstance(value, list):
             _check_list(value, (*path, place))
+        elif isinstance(value, datetime):
+            try:
+                as_stored(value)
+            except ValueError as error:
+                raise _refused((*path, place), str(error)) from None
         elif not isinstance(value, _OTHERS):
             raise _refused((*path, place), f"a document cannot hold a {kind.__name__}")
 

@@ -9,9 +9,9 @@ A folder for each store, named after its address, so that results for one never 
 
 It is made of files, each complete or not there at all, rather than of a database, as ``LUME_HOME``
 may be on a network filesystem. Any number of processes may use it. A file of documents goes when
-the store has acknowledged all that is in it, a blob when the store has it; whoever is killed in
-between leaves it to be sent again, which changes nothing in the store. A blob that documents here
-refer to is here or in the store.
+the store has acknowledged all that is in it, and then the blobs that these refer to; whoever is
+killed in between leaves it to be sent again, which changes nothing in the store. A blob that
+documents here refer to is here or in the store.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 import base64
 import fcntl
 import json
+import os
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -84,15 +85,18 @@ class Outbox:
 
     def __init__(self, folder: Path, address: str) -> None:
         readable = re.sub(r"[^a-z0-9.]+", "-", address.lower()).strip("-.")[-60:]
-        name = f"{readable}-{sha256(address.encode()).hexdigest()[:8]}"
+        name = f"{readable}-{sha256(os.fsencode(address)).hexdigest()[:8]}"
         self.address = address
         self.folder = folder / name
         self.blobs = BlobFolder(self.folder / "blobs")
         self._documents = self.folder / "documents"
         self._refused: set[str] = set()
 
-    def keep(self, collection: str, documents: Sequence[Document]) -> None:
+    def keep(self, collection: str, documents: Sequence[Document]) -> Path:
         """Keep documents, each with its ``_id``, until they are sent; all of them or none.
+
+        Returns:
+            The file that they are in.
 
         Raises:
             SerializationError: A value is none that a document can hold.
@@ -102,6 +106,23 @@ class Outbox:
         with self._errors():
             self._make()
             _write(self._documents / name, collection, documents)
+        return self._documents / name
+
+    def forget(self, file: Path | None, documents: Sequence[Document]) -> None:
+        """Delete documents that the store has, and their blobs.
+
+        Args:
+            file: The file that they are in, if they are in one.
+            documents: The documents.
+
+        Raises:
+            ResultsDBError: They could not be deleted, and will be sent again.
+        """
+        with self._errors():
+            if file is not None:
+                file.unlink(missing_ok=True)
+            for digest in blob_digests(list(documents)):
+                self.blobs.discard(digest, 0)
 
     def put_blob(self, data: Buffer) -> str:
         """Keep bytes until they are sent; their sha256 in lower-case hex.
@@ -125,7 +146,18 @@ class Outbox:
     @property
     def exists(self) -> bool:
         """Whether anything had to wait, ever."""
-        return self.folder.is_dir()
+        with suppress(OSError):  # of a folder above that may not be looked into
+            return self.folder.is_dir()
+        return True
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are documents that this process has not seen refused.
+
+        Raises:
+            ResultsDBError: The folder cannot be read.
+        """
+        return any(path.name not in self._refused for path in self._files())
 
     def documents(self, collection: str) -> Iterator[Document]:
         """The documents of a collection that wait, the oldest first; a damaged file is left out."""
@@ -135,16 +167,18 @@ class Outbox:
                 if name == collection:
                     yield from documents
 
-    def send(self, store: ResultsDB, *, all_of_it: bool = True) -> Sent:
+    def send(self, store: ResultsDB, *, all_of_it: bool = True, but: Path | None = None) -> Sent:
         """Send what waits, the oldest first; what the store has taken is deleted here.
 
         Args:
             store: The store that it waits for.
             all_of_it: Wait for a process that is sending to end, and try again what was refused
                 before. Otherwise nothing is done while another process is sending.
+            but: A file of documents that is not sent.
 
         Raises:
             ResultsDBUnavailableError: The store is away; what was not sent goes on waiting.
+            ResultsDBError: The folder, or a file in it, cannot be used.
         """
         sent = Sent()
         known: set[str] = set()
@@ -152,7 +186,7 @@ class Outbox:
             if self._files():
                 with self._alone(all_of_it) as alone:
                     for path in self._files() if alone else ():
-                        if all_of_it or path.name not in self._refused:
+                        if path != but and (all_of_it or path.name not in self._refused):
                             self._send_file(path, store, known, sent)
         except ResultsDBUnavailableError as error:
             if sent.sent:
@@ -163,18 +197,23 @@ class Outbox:
         return sent
 
     def send_blobs(self, digests: set[str], store: ResultsDB) -> None:
-        """Send those of the blobs that wait.
+        """Send those of the blobs that wait; they stay until ``forget``.
 
         Raises:
-            CorruptBlobError: A blob is damaged.
+            CorruptBlobError: A blob is damaged, and the store has none of that digest.
             ResultsDBUnavailableError: The store is away.
-            ResultsDBError: The store refuses one.
+            ResultsDBError: A blob cannot be read, or the store refuses it, and has none.
         """
         for digest in sorted(digests):
-            # Another process may be sending it: then the store has it.
-            with suppress(BlobNotFoundError):
+            try:
                 copy_blob(digest, self.blobs.get, store)
-                self.blobs.discard(digest, 0)
+            except BlobNotFoundError:  # it went to the store before, or another process sent it
+                pass
+            except ResultsDBUnavailableError:
+                raise
+            except ResultsDBError:
+                if not store.has_blob(digest):
+                    raise
 
     def _send_file(self, path: Path, store: ResultsDB, known: set[str], sent: Sent) -> None:
         """Send what is in a file; the blobs that are known to be in the store are added to."""
@@ -211,7 +250,7 @@ class Outbox:
             else:
                 sent.already_there += 1
         if not refused:
-            path.unlink(missing_ok=True)
+            self.forget(path, documents)
             return
         self._refused.add(path.name)
         sent.refused += [Refused(collection, name, reason) for name, reason in refused.items()]
@@ -233,7 +272,7 @@ class Outbox:
         file = self.folder / "address"
         if not file.exists():
             with replacing(file) as new:
-                new.write_text(self.address + "\n", encoding="utf-8")
+                new.write_bytes(os.fsencode(self.address + "\n"))
 
     def _tidy(self) -> None:
         """Delete what killed processes left behind."""
@@ -241,10 +280,11 @@ class Outbox:
         if not self._files():
             for blob in self.blobs:
                 self.blobs.discard(blob.digest, _LEFT_OVER_S)
-        for path in self._documents.glob(f"{TEMPORARY_PREFIX}*"):
-            with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > _LEFT_OVER_S:
-                    path.unlink()
+        with self._errors():
+            for path in self._documents.glob(f"{TEMPORARY_PREFIX}*"):
+                with suppress(FileNotFoundError):
+                    if time.time() - path.stat().st_mtime > _LEFT_OVER_S:
+                        path.unlink()
 
     @contextmanager
     def _alone(self, wait: bool) -> Iterator[bool]:
@@ -259,7 +299,12 @@ class Outbox:
                 return
             except OSError:  # a filesystem without locks
                 pass
-            yield True
+            try:
+                yield True
+            finally:
+                # Closing is not enough: a process forked meanwhile has the file open too.
+                with suppress(OSError):
+                    fcntl.flock(lock, fcntl.LOCK_UN)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -280,7 +325,14 @@ def waiting(folder: Path) -> list[Waiting]:
     """
     found = []
     for file in sorted(folder.glob("*/address")):
-        outbox = Outbox(folder, file.read_text(encoding="utf-8").rstrip("\n"))
+        try:
+            address = os.fsdecode(file.read_bytes()).rstrip("\n")
+        except OSError as error:
+            raise ResultsDBError(
+                f"{file}, which says for which database results wait in its folder, cannot be "
+                f"read: {error.strerror}."
+            ) from error
+        outbox = Outbox(folder, address)
         count = sum(map(_count, outbox._files()))
         if count:
             found.append(Waiting(outbox.address, count, outbox.folder))
@@ -300,11 +352,15 @@ def _write(path: Path, collection: str, documents: Sequence[Document]) -> None:
             print(_NO_BYTES if raw is None else base64.b64encode(raw).decode(), file=file)
 
 
+_DAMAGED = (ValueError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError)
+"""What reading something else than was written may end in."""
+
+
 def _read(path: Path) -> tuple[str, list[Document]]:
     """The collection, and the documents.
 
     Raises:
-        SerializationError: The file is damaged.
+        SerializationError: The file is damaged, or cannot be read.
         FileNotFoundError: There is no such file.
     """
     decode = Decoder().decode
@@ -317,8 +373,14 @@ def _read(path: Path) -> tuple[str, list[Document]]:
         ]
         if len(documents) != facts["documents"]:
             raise ValueError("not all documents are there")
+        if not all(isinstance(document.get("_id"), str) for document in documents):
+            raise ValueError("a document has no id")
         return facts["collection"], documents
-    except (ValueError, KeyError, TypeError) as error:
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise SerializationError(f"{path} cannot be read: {error.strerror}.") from error
+    except _DAMAGED as error:
         raise SerializationError(
             f"{path} is damaged ({error}): what is left of it is JSON text, two lines a result."
         ) from error
@@ -330,5 +392,5 @@ def _count(path: Path) -> int:
             return int(json.loads(file.readline())["documents"])
     except FileNotFoundError:
         return 0
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, *_DAMAGED):
         return 1

@@ -31,13 +31,15 @@ class ResultsDBService:
 
     Args:
         results_db: The database.
-        outbox: Folder of the outboxes, ``LUME_HOME/outbox``; without one, storing in a database
-            that is away raises ``ResultsDBUnavailableError``.
+        outbox: Folder of the outboxes, ``LUME_HOME/outbox``. Without one, or with a database that
+            has no ``address`` of its own, storing while it is away raises
+            ``ResultsDBUnavailableError``.
     """
 
     def __init__(self, results_db: ResultsDB, outbox: Path | None = None) -> None:
         self.results_db = results_db
-        self._outbox = None if outbox is None else Outbox(outbox, results_db.address)
+        says_where = type(results_db).address is not ResultsDB.address
+        self._outbox = Outbox(outbox, results_db.address) if outbox and says_where else None
         self._store = results_db if self._outbox is None else Delivery(results_db, self._outbox)
 
     def insert_one(self, collection: str, document: Document) -> str:

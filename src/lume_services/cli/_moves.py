@@ -42,7 +42,9 @@ def gc(
 
     configure()
     if tell_of_waiting():
-        raise ResultsDBError("Their large values may be among those to be deleted. Send them first.")
+        raise ResultsDBError(
+            "Their large values may be among those to be deleted. Send them first."
+        )
     count, size = context.results_db_service().collect_orphans(older_than_s=older_than * 3600)
     note(f"{counted(count, 'large value')} deleted, {size / 1e6:.1f} MB")
 

@@ -16,9 +16,7 @@ documents here refer to is here or in the store.
 
 from __future__ import annotations
 
-import base64
 import fcntl
-import json
 import os
 import re
 import time
@@ -39,10 +37,10 @@ from lume_services.errors import (
 )
 from lume_services.serialization import blob_digests
 from lume_services.services._atomic import TEMPORARY_PREFIX, make_folder, replacing
+from lume_services.services.results import _waiting_files as waiting_files
 from lume_services.services.results.base import Document, ResultsDB
 from lume_services.services.results.blobs import BlobFolder
 from lume_services.services.results.copying import Refused, copy_blob, store_each
-from lume_services.services.results.sqlite.rows import Decoder, encode
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -50,7 +48,6 @@ if TYPE_CHECKING:
 __all__ = ["Outbox", "Sent", "Waiting", "waiting"]
 
 _ENDING = ".jsonl"
-_NO_BYTES = "-"
 _LEFT_OVER_S = 24 * 3600.0
 """What nothing refers to and is older belongs to a process that was killed."""
 
@@ -105,7 +102,7 @@ class Outbox:
         name = f"{time.time_ns():020d}-{token_hex(4)}{_ENDING}"
         with self._errors():
             self._make()
-            _write(self._documents / name, collection, documents)
+            waiting_files.write(self._documents / name, collection, documents)
         return self._documents / name
 
     def forget(self, file: Path | None, documents: Sequence[Document]) -> None:
@@ -163,7 +160,7 @@ class Outbox:
         """The documents of a collection that wait, the oldest first; a damaged file is left out."""
         for path in self._files():
             with suppress(FileNotFoundError, SerializationError):
-                name, documents = _read(path)
+                name, documents = waiting_files.read(path)
                 if name == collection:
                     yield from documents
 
@@ -218,7 +215,7 @@ class Outbox:
     def _send_file(self, path: Path, store: ResultsDB, known: set[str], sent: Sent) -> None:
         """Send what is in a file; the blobs that are known to be in the store are added to."""
         try:
-            collection, documents = _read(path)
+            collection, documents = waiting_files.read(path)
         except FileNotFoundError:  # sent by another process, where locks do not work
             return
         except SerializationError as error:
@@ -255,7 +252,9 @@ class Outbox:
         self._refused.add(path.name)
         sent.refused += [Refused(collection, name, reason) for name, reason in refused.items()]
         with suppress(OSError):  # the others would be sent once more, and nothing come of it
-            _write(path, collection, [one for one in documents if one["_id"] in refused])
+            waiting_files.write(
+                path, collection, [one for one in documents if one["_id"] in refused]
+            )
 
     def _files(self) -> list[Path]:
         """The files of documents, the oldest first."""
@@ -333,64 +332,7 @@ def waiting(folder: Path) -> list[Waiting]:
                 f"read: {error.strerror}."
             ) from error
         outbox = Outbox(folder, address)
-        count = sum(map(_count, outbox._files()))
+        count = sum(map(waiting_files.count, outbox._files()))
         if count:
             found.append(Waiting(outbox.address, count, outbox.folder))
     return found
-
-
-# A file of documents: a line with the collection and their number, then two lines each, the text
-# and the raw bytes of its row (see ``sqlite.rows``), these in base64.
-
-
-def _write(path: Path, collection: str, documents: Sequence[Document]) -> None:
-    with replacing(path) as new, new.open("w", encoding="ascii") as file:
-        print(json.dumps({"collection": collection, "documents": len(documents)}), file=file)
-        for document in documents:
-            text, raw = encode(document)
-            print(text, file=file)
-            print(_NO_BYTES if raw is None else base64.b64encode(raw).decode(), file=file)
-
-
-_DAMAGED = (ValueError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError)
-"""What reading something else than was written may end in."""
-
-
-def _read(path: Path) -> tuple[str, list[Document]]:
-    """The collection, and the documents.
-
-    Raises:
-        SerializationError: The file is damaged, or cannot be read.
-        FileNotFoundError: There is no such file.
-    """
-    decode = Decoder().decode
-    try:
-        header, *lines = path.read_text(encoding="ascii").splitlines()
-        facts = json.loads(header)
-        documents = [
-            decode(text, None if raw == _NO_BYTES else base64.b64decode(raw, validate=True))
-            for text, raw in zip(lines[::2], lines[1::2], strict=True)
-        ]
-        if len(documents) != facts["documents"]:
-            raise ValueError("not all documents are there")
-        if not all(isinstance(document.get("_id"), str) for document in documents):
-            raise ValueError("a document has no id")
-        return facts["collection"], documents
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise SerializationError(f"{path} cannot be read: {error.strerror}.") from error
-    except _DAMAGED as error:
-        raise SerializationError(
-            f"{path} is damaged ({error}): what is left of it is JSON text, two lines a result."
-        ) from error
-
-
-def _count(path: Path) -> int:
-    try:
-        with path.open(encoding="ascii") as file:
-            return int(json.loads(file.readline())["documents"])
-    except FileNotFoundError:
-        return 0
-    except (OSError, *_DAMAGED):
-        return 1

@@ -177,6 +177,20 @@ def test_others_of_the_call_are_stored(results_db: MongodbResultsDB) -> None:
     assert [document["_id"] for document in results_db.scan("c")] == ["taken", "a", "b"]
 
 
+def test_large_call_is_as_one(results_db: MongodbResultsDB) -> None:
+    """It is sent in several messages, none of which knows of the others."""
+    documents = [{"n": n, "unique_hash": f"{n % 9}", "x": "x" * 1_000_000} for n in range(12)]
+    ids = results_db.insert_many("c", documents)
+    assert ids[9:] == ids[:3]
+    assert len(set(ids)) == 9
+    assert [document["_id"] for document in results_db.scan("c")] == ids[:9]
+    assert results_db.insert_many("c", documents) == ids
+    large = [{"_id": name, "x": "x" * 1_500_000} for name in ("a", ids[0], "b", "c", "a", "d")]
+    with pytest.raises(DuplicateResultError, match=ids[0]):
+        results_db.insert_many("c", large)
+    assert [document["_id"] for document in results_db.scan("c")] == [*ids[:9], *"abcd"]
+
+
 def test_document_that_mongodb_refuses(results_db: MongodbResultsDB) -> None:
     large = {"x": ["x" * 1_000_000] * 17}
     with pytest.raises(SerializationError, match=r"16\.2 MiB, and MongoDB takes 16.*use Result"):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
-from threading import Timer
+from threading import Thread, Timer
 
 import pytest
 from tests.servers import MongoDB
@@ -215,3 +217,47 @@ def test_frozen_server_holds_nobody_for_ever(server: MongoDB) -> None:
     store.insert_one("c", {"n": 2})
     assert store.count("c") >= 2
     store.close()
+
+
+@contextmanager
+def slow_line(port: int, rate: int) -> Iterator[int]:
+    """A port from which a server of this machine is reached, at so many bytes a second."""
+
+    def pump(source: socket.socket, target: socket.socket, rate: float) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 15):
+                time.sleep(len(data) / rate)
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection(("127.0.0.1", port))
+                for ends in ((client, server, rate), (server, client, 1e9)):
+                    Thread(target=pump, args=ends, daemon=True).start()
+
+    with socket.socket() as listener:
+        # Set before listening, a small buffer is that of each connection.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_slow_line_lets_a_large_call_through(server: MongoDB) -> None:
+    """Each message has the time that a server has to answer, not all of the call."""
+    server.url("slow")
+    with slow_line(server.port, 3_000_000) as port:
+        url = f"mongodb://127.0.0.1:{port}/slow?directConnection=true"
+        store = opened(url, timeout_s=1, retry_s=3.5)
+        documents = [{"n": n, "x": os.urandom(1_000_000)} for n in range(16)]
+        store.insert_many("c", documents)
+        data = os.urandom(15_000_000)
+        assert store.get_blob(store.put_blob(data)) == data
+        assert store.count("c") == 16
+        store.close()

@@ -42,8 +42,8 @@ BUCKET: Final = "blobs"
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 _CHUNK: Final = 255 << 10
 """Bytes of a chunk, as GridFS has them."""
-_MESSAGE: Final = 32 * _CHUNK
-"""Bytes sent at a time."""
+_MESSAGE: Final = 16 * _CHUNK
+"""Bytes sent at a time, as few as ``inserting`` sends of documents."""
 _PLAIN: Final[CodecOptions[dict[str, Any]]] = CodecOptions(tz_aware=True)
 
 

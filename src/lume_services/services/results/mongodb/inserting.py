@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from threading import Lock
 from typing import Final, NamedTuple
 
@@ -19,10 +19,12 @@ from lume_services.services.results.mongodb.failures import is_duplicate
 from lume_services.services.results.mongodb.narrowing import SEQUENCE
 from lume_services.services.results.query import Document
 
-__all__ = ["Clock", "Row", "insert", "new_row"]
+__all__ = ["Clock", "Row", "insert", "messages", "new_row"]
 
 _LARGEST: Final = 16 << 20
 """Bytes of a document, https://www.mongodb.com/docs/manual/reference/limits/#bson-documents."""
+_MESSAGE: Final = 4 << 20
+"""Bytes sent at a time: a slow line has to let them through before the socket times out."""
 _TRIES: Final = 5
 
 
@@ -79,6 +81,20 @@ def new_row(document: Document, sequence: int) -> Row:
             "Result: long values become blobs then."
         )
     return Row(name, document.get("unique_hash"), sequence, RawBSONDocument(raw))
+
+
+def messages(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Rows as they are sent together; one that is large is alone."""
+    some: list[Row] = []
+    size = 0
+    for row in rows:
+        size += len(row.bson.raw)
+        if some and size > _MESSAGE:
+            yield some
+            some, size = [], len(row.bson.raw)
+        some.append(row)
+    if some:
+        yield some
 
 
 def insert(target: Documents, rows: list[Row]) -> list[str]:

@@ -11,13 +11,19 @@ from typing import Any, Final, Self, cast
 from bson.objectid import ObjectId
 from pymongo import IndexModel
 
-from lume_services.errors import ConfigurationError
+from lume_services.errors import ConfigurationError, DuplicateResultError
 from lume_services.services.results.base import Document, Fields, Query, Sort
 from lume_services.services.results.blob_keeping import KeepsBlobs
 from lume_services.services.results.blobs import BlobFolder
 from lume_services.services.results.mongodb.blobs import GridBlobs
 from lume_services.services.results.mongodb.connection import Connection, MongoDatabase
-from lume_services.services.results.mongodb.inserting import Clock, Row, insert, new_row
+from lume_services.services.results.mongodb.inserting import (
+    Clock,
+    Row,
+    insert,
+    messages,
+    new_row,
+)
 from lume_services.services.results.mongodb.names import collection_name, project_name
 from lume_services.services.results.mongodb.narrowing import (
     SEQUENCE,
@@ -100,7 +106,16 @@ class MongodbResultsDB(KeepsBlobs):
         """Store documents; storing the same result again changes nothing."""
         name = self._collection_name(collection)
         rows = [new_row(document, self._clock.tick()) for document in documents]
-        return self._connection.run(partial(self._insert, name, rows)) if rows else []
+        ids: list[str] = []
+        taken: DuplicateResultError | None = None
+        for some in messages(rows):
+            try:
+                ids += self._connection.run(partial(self._insert, name, some))
+            except DuplicateResultError as error:
+                taken = taken or error
+        if taken is not None:
+            raise taken
+        return ids
 
     def scan(self, collection: str | None) -> Iterator[Document]:
         """Every document of a collection, or of all, in insertion order, read by batches."""

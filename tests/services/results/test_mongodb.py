@@ -28,7 +28,8 @@ from lume_services.errors import (
 from lume_services.services.results import ResultsDB, ResultsDBConfig
 from lume_services.services.results.mongodb import MongodbResultsDB, MongodbResultsDBConfig
 from lume_services.services.results.mongodb.connection import CODEC
-from lume_services.testing import SharedResultsDBConformance
+from lume_services.services.results.mongodb.reading import read
+from lume_services.testing import MemoryResultsDB, SharedResultsDBConformance
 from lume_services.testing.document_cases import MOMENT, SORT_DOCUMENTS
 from lume_services.testing.query_cases import QUERY_CASES
 
@@ -158,6 +159,49 @@ def test_documents_of_others_are_read(results_db: MongodbResultsDB, database: An
     assert results_db.insert_one("old", {"unique_hash": str(ids[0])}) == str(ids[0])
     assert [one["_id"] for one in results_db.find("old", {"_id": str(ids[1])})] == [str(ids[1])]
     assert results_db.delete("old", [str(ids[0])]) == 1
+
+
+def test_ids_that_mongodb_made_are_text(results_db: MongodbResultsDB, database: Any) -> None:
+    """They are found, compared and sorted as the text that they are read as, wherever they are."""
+    made = [ObjectId(), ObjectId()]
+    own = ["0", "5" * 24, "f" * 32, "z"]
+    results_db.insert_many("old", [{"_id": name, "parent": name} for name in own])
+    database["old"].insert_many([{"_id": one, "parent": [{"id": one}, one]} for one in made])
+    memory = MemoryResultsDB()
+    memory.insert_many("old", results_db.scan("old"))
+    texts = [*own, *map(str, made), str(made[0]).upper(), "00 " * 8, "", "9", "\U0001f600", 5]
+    operators = ("$eq", "$gt", "$gte", "$lt", "$lte", "$ne")
+    conditions: list[Any] = [{name: text} for name in operators for text in texts]
+    conditions += [{"$in": texts}, {"$in": [str(made[1])]}, {"$gte": "0", "$lt": str(made[1])}]
+    for path in ("_id", "parent", "parent.id", "parent.0"):
+        for condition in conditions:
+            query = {path: condition}
+            assert list(results_db.find("old", query)) == list(memory.find("old", query)), query
+        for sort in ([(path, 1)], [(path, -1)], [("flow_id", 1), (path, -1)]):
+            found = list(results_db.find("old", sort=sort, limit=5))
+            assert found == list(memory.find("old", sort=sort, limit=5)), sort
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_looking_up_an_id_reads_no_others(
+    results_db: MongodbResultsDB, database: Any, made: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if made:
+        database["c"].insert_many([{"_id": ObjectId()} for _ in range(50)])
+    else:
+        results_db.insert_many("c", [{"_id": f"{n:024x}"} for n in range(50)])
+    ids = [document["_id"] for document in results_db.scan("c")]
+    given = []
+
+    def counted(*arguments: Any) -> Iterator[Any]:
+        for document in read(*arguments):
+            given.append(document)
+            yield document
+
+    monkeypatch.setattr("lume_services.services.results.mongodb.store.read", counted)
+    assert results_db.count("c", {"_id": ids[7]}) == 1
+    assert results_db.count("c", {"_id": {"$in": ids[:3]}}) == 3
+    assert len(given) == 4
 
 
 def test_order_is_not_shown(results_db: MongodbResultsDB, database: Any) -> None:

@@ -8,7 +8,8 @@ is sent only where it is exactly ours: servers differ in the corners, answers mu
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,23 +20,20 @@ from lume_services.services.results.projection import Fields
 from lume_services.services.results.query import has_operators
 from lume_services.services.results.selection import Query, Sort
 
-__all__ = ["SEQUENCE", "is_of_one", "narrow", "ordering", "projection"]
+__all__ = ["SEQUENCE", "is_of_one", "made_ids", "narrow", "ordering", "projection"]
 
 SEQUENCE: Final = "%sequence"
 """The field, not shown to users, by which documents are in insertion order."""
 
 _COMPARISONS: Final = ("$eq", "$gt", "$gte", "$lt", "$lte")
-_Condition = tuple[str, str, Any]
-"""Path, operator, operand."""
+_MADE_ID: Final = re.compile("[0-9a-f]{24}")
 
 
 def narrow(query: Query | None) -> dict[str, Any]:
     """A query for the server that every document matches which matches the query."""
-    conditions = list(_conditions(query or {}))
-    parts = [{path: {name: operand}} for path, name, operand in conditions]
-    if len({path for path, _, _ in conditions}) == len(parts):
-        return {path: part for one in parts for path, part in one.items()}
-    return {"$and": parts}
+    parts = list(_conditions(query or {}))
+    joined = {path: condition for part in parts for path, condition in part.items()}
+    return joined if len(joined) == len(parts) else {"$and": parts}
 
 
 def is_of_one(query: dict[str, Any]) -> bool:
@@ -43,9 +41,16 @@ def is_of_one(query: dict[str, Any]) -> bool:
     return any(query.get(name, {}).keys() == {"$eq"} for name in ("_id", "unique_hash"))
 
 
+def made_ids(values: Iterable[Any]) -> list[ObjectId]:
+    """The ids of MongoDB's own that are read as one of these texts."""
+    texts = (value for value in values if isinstance(value, str))
+    return [ObjectId(text) for text in texts if _MADE_ID.fullmatch(text)]
+
+
 def ordering(sort: Sort | None) -> list[tuple[str, int]]:
     """The order in which the server gives documents; that of insertion where theirs may differ."""
-    if any(path not in INDEXED for path, _ in sort or ()):
+    # Ids that MongoDB made come after all text there, and here among them.
+    if any(path not in INDEXED or path == "_id" for path, _ in sort or ()):
         sort = None
     return [*((path, way) for path, way in sort or ()), (SEQUENCE, 1)]
 
@@ -73,7 +78,7 @@ def _is_below(path: str, other: str) -> bool:
     return path.startswith(f"{other}.")
 
 
-def _conditions(query: Query) -> Iterator[_Condition]:
+def _conditions(query: Query) -> Iterator[dict[str, Any]]:
     for path, condition in query.items():
         if path == "$and":
             for inner in condition:
@@ -81,8 +86,19 @@ def _conditions(query: Query) -> Iterator[_Condition]:
         elif not path.startswith("$"):
             operators = condition if has_operators(condition) else {"$eq": condition}
             for name, operand in operators.items():
-                if _is_alike_everywhere(name, operand) and not _is_made_id(path, operand):
-                    yield path, name, operand
+                if _is_alike_everywhere(name, operand):
+                    yield _condition(path, name, operand)
+
+
+def _condition(path: str, name: str, operand: Any) -> dict[str, Any]:
+    """A condition for the server, to which ids that it made are no text as they are here."""
+    if name in ("$eq", "$in"):
+        values = operand if name == "$in" else [operand]
+        if made := made_ids(values):
+            return {path: {"$in": [*values, *made]}}
+    elif isinstance(operand, str):
+        return {"$or": [{path: {name: operand}}, {path: {"$type": "objectId"}}]}
+    return {path: {name: operand}}
 
 
 def _is_alike_everywhere(name: str, operand: Any) -> bool:
@@ -90,12 +106,6 @@ def _is_alike_everywhere(name: str, operand: Any) -> bool:
     if name == "$in":
         return all(map(_is_simple, operand))
     return name in _COMPARISONS and _is_simple(operand)
-
-
-def _is_made_id(path: str, operand: Any) -> bool:
-    """Whether it may ask for ids that MongoDB made, which are text only here."""
-    several = operand if isinstance(operand, list) else [operand]
-    return path == "_id" and any(isinstance(one, str) and ObjectId.is_valid(one) for one in several)
 
 
 def _is_simple(operand: Any) -> bool:

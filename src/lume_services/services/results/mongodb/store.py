@@ -28,6 +28,7 @@ from lume_services.services.results.mongodb.names import collection_name, projec
 from lume_services.services.results.mongodb.narrowing import (
     SEQUENCE,
     is_of_one,
+    made_ids,
     narrow,
     ordering,
     projection,
@@ -176,8 +177,8 @@ class MongodbResultsDB(KeepsBlobs):
     def delete(self, collection: str, ids: Iterable[str]) -> int:
         """Remove documents by id; how many there were."""
         name = self._collection_name(collection)
-        wanted: list[str | ObjectId] = list(ids)
-        wanted += [ObjectId(one) for one in wanted if ObjectId.is_valid(one)]
+        texts = list(ids)
+        wanted: list[str | ObjectId] = [*texts, *made_ids(texts)]
 
         def delete(some: list[str | ObjectId], database: MongoDatabase) -> int:
             return database[name].delete_many({"_id": {"$in": some}}).deleted_count

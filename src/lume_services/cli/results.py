@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +37,7 @@ Query = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many, the newest first.")]
 _NEWEST_FIRST = [("date_modified", -1)]
+_LAST_CHARACTER = "\U0010ffff"
 
 AllVersions = Annotated[
     bool, typer.Option("--all-deployments", help="Results of every version, not just one.")
@@ -164,17 +164,19 @@ def _found(result_id: str) -> Result:
     from lume_services.results import Result
 
     service = context.results_db_service()
-    query = {"_id": {"$regex": f"^{re.escape(result_id)}"}}
+    # Not a pattern: a range is what an index helps with.
+    query = {"_id": {"$gte": result_id, "$lt": f"{result_id}{_LAST_CHARACTER}"}}
     found = [
-        document
+        (collection, document["_id"])
         for collection in service.collections()
-        for document in service.find(collection, query, limit=2)
+        for document in service.find(collection, query, ["_id"], limit=2)
     ]
-    if not found:
-        raise ResultNotFoundError(f"No result has an id that begins with {result_id!r}")
     if len(found) > 1:
         raise AmbiguousError(f"Several results have an id that begins with {result_id!r}")
-    return Result.from_document(found[0], service.get_blob)
+    document = service.find_one(found[0][0], {"_id": found[0][1]}) if found else None
+    if document is None:
+        raise ResultNotFoundError(f"No result has an id that begins with {result_id!r}")
+    return Result.from_document(document, service.get_blob)
 
 
 def _frame(

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from bson import Binary, ObjectId
+from tests.commands import Run
 from tests.servers import MongoDB
 from tests.services.results.forks import insert_in_parent_and_children
 
@@ -25,6 +26,7 @@ from lume_services.errors import (
     ResultsDBUnavailableError,
     SerializationError,
 )
+from lume_services.results import Result
 from lume_services.services.results import ResultsDB, ResultsDBConfig
 from lume_services.services.results.mongodb import MongodbResultsDB, MongodbResultsDBConfig
 from lume_services.services.results.mongodb.connection import CODEC
@@ -182,26 +184,54 @@ def test_ids_that_mongodb_made_are_text(results_db: MongodbResultsDB, database: 
             assert found == list(memory.find("old", sort=sort, limit=5)), sort
 
 
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The documents that the server gave, as it gave them."""
+    documents = []
+
+    def kept(*arguments: Any) -> Iterator[dict[str, Any]]:
+        for document in read(*arguments):
+            documents.append(dict(document))
+            yield document
+
+    monkeypatch.setattr("lume_services.services.results.mongodb.store.read", kept)
+    return documents
+
+
 @pytest.mark.parametrize("made", [False, True])
 def test_looking_up_an_id_reads_no_others(
-    results_db: MongodbResultsDB, database: Any, made: bool, monkeypatch: pytest.MonkeyPatch
+    results_db: MongodbResultsDB, database: Any, made: bool, given: list[Any]
 ) -> None:
     if made:
         database["c"].insert_many([{"_id": ObjectId()} for _ in range(50)])
     else:
         results_db.insert_many("c", [{"_id": f"{n:024x}"} for n in range(50)])
     ids = [document["_id"] for document in results_db.scan("c")]
-    given = []
-
-    def counted(*arguments: Any) -> Iterator[Any]:
-        for document in read(*arguments):
-            given.append(document)
-            yield document
-
-    monkeypatch.setattr("lume_services.services.results.mongodb.store.read", counted)
+    given.clear()
     assert results_db.count("c", {"_id": ids[7]}) == 1
     assert results_db.count("c", {"_id": {"$in": ids[:3]}}) == 3
     assert len(given) == 4
+
+
+def test_showing_a_result_reads_no_others(
+    run: Run,
+    mongodb_url: str,
+    database: Any,
+    given: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LUME_RESULTS_DB__URL", mongodb_url)
+    configure()
+    results = [Result(inputs={"x": n}, outputs={}, project_name="new") for n in range(50)]
+    names = [result.insert() for result in results]
+    database["old"].insert_many([{"_id": ObjectId(f"{n:024x}"), "x": "x" * 999} for n in range(50)])
+    shown = run("results", "show", names[7][:20], "--json").json
+    assert (shown["id"], shown["inputs"]) == (names[7], {"x": 7})
+    whole = [document["_id"] for document in given if not {"inputs", "x"}.isdisjoint(document)]
+    assert whole == [names[7]]
+    several = run("results", "show", "0" * 20)
+    assert several.code == 2
+    assert "Several results" in several.err
 
 
 def test_order_is_not_shown(results_db: MongodbResultsDB, database: Any) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "ServerConfig",
     "ServiceConfig",
     "TLSConfig",
+    "check_key",
 ]
 
 NOT_TO_BE_SHOWN = "not_to_be_shown"
@@ -47,6 +48,7 @@ _SECRET_OPTION = re.compile(
 
 # Behind the host of a URL, which is where a slash in a user's name or password moves the rest.
 _LOGIN_IN_PATH = re.compile(r"[^:]+://[^/?#]+/[^?#]*:[^?#]*@")
+_ENCRYPTED_KEY = re.compile(rb"^(?:-----BEGIN ENCRYPTED |Proc-Type:.*ENCRYPTED)", re.MULTILINE)
 
 
 def _expand(path: Any) -> Any:
@@ -160,23 +162,46 @@ class TLSConfig(ServiceConfig):
     )
 
     def check_files(self, variable: str) -> None:
-        """See whether the files can be read, which drivers tell in words of their own.
+        """See whether the files can be used, which drivers tell in words of their own, if at all.
 
         Args:
             variable: The variable of these settings, ``LUME_…__TLS``, for the message.
 
         Raises:
-            ConfigurationError: One of them cannot.
+            ConfigurationError: One of them cannot be read, or holds a key that is encrypted.
         """
-        for name in ("ca_file", "certificate_file", "key_file"):
-            path = getattr(self, name)
-            try:
-                if path is not None:
-                    path.open("rb").close()
-            except OSError as error:
-                raise ConfigurationError(
-                    f"{variable}__{name.upper()}: {path} cannot be read: {error.strerror}."
-                ) from None
+        if self.ca_file is not None:
+            _read(self.ca_file, f"{variable}__CA_FILE")
+        for name in ("certificate_file", "key_file"):
+            if (path := getattr(self, name)) is not None:
+                check_key(path, f"{variable}__{name.upper()}")
+
+
+def check_key(path: Path, setting: str) -> None:
+    """See whether a file can be read, and that no passphrase is needed for a private key in it.
+
+    OpenSSL would ask for it on the terminal, and wait.
+
+    Args:
+        path: The file (PEM).
+        setting: What names it, for the message.
+
+    Raises:
+        ConfigurationError: It cannot, or there is.
+    """
+    if _ENCRYPTED_KEY.search(_read(path, setting)):
+        raise ConfigurationError(
+            f"{setting}: the private key in {path} is encrypted with a passphrase, which cannot be "
+            "given. Put it without one (openssl pkey -in … -out …) into a file that only you can "
+            "read."
+        )
+
+
+def _read(path: Path, setting: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{setting}: {path} cannot be read: {error.strerror}.") from None
 
 
 class ServerConfig(ServiceConfig):

@@ -182,6 +182,14 @@ def test_certificate_of_another_host(lab: Lab) -> None:
         service.get_projects()
 
 
+def test_nobody_is_asked_for_a_passphrase(lab: Lab, tmp_path: Path) -> None:
+    certificate, _ = lab.ours.issue(lab.folder, "client")
+    key = tmp_path / "encrypted.key"
+    key.write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+    with pytest.raises(ConfigurationError, match=r"LUME_MODEL_DB__TLS__KEY_FILE.*passphrase"):
+        lab.service(certificate_file=certificate, key_file=key).get_projects()
+
+
 @pytest.mark.parametrize("name", ["ca_file", "certificate_file", "key_file"])
 def test_file_that_is_not_there(lab: Lab, name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"LUME_MODEL_DB__TLS__{name.upper()}: /no/file"):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import logging
+import os
+import tempfile
 import traceback
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import quote
 
 import pytest
@@ -207,6 +211,62 @@ def test_certificates_that_do_not_fit(encrypted: EncryptedMongoDB, tmp_path: Pat
         with pytest.raises(ConfigurationError, match=message) as caught:
             insert(url=url, tls=tls)
         assert "\n" not in str(caught.value)
+
+
+def encrypted_key(key: Path) -> Path:
+    """The same key in a file that is encrypted with a passphrase."""
+    loaded = serialization.load_pem_private_key(key.read_bytes(), None)
+    assert isinstance(loaded, ec.EllipticCurvePrivateKey)
+    path = key.with_suffix(".secret")
+    path.write_bytes(
+        loaded.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.BestAvailableEncryption(b"hush"),
+        )
+    )
+    return path
+
+
+def test_nobody_is_asked_for_a_passphrase(encrypted: EncryptedMongoDB) -> None:
+    """The terminal of a program that runs at night is watched by nobody."""
+    certificate, key = encrypted.certificates.make("client")
+    both = encrypted.folder / "encrypted.pem"
+    both.write_bytes(certificate.read_bytes() + encrypted_key(key).read_bytes())
+    url, ca = encrypted.url("d"), encrypted.certificates.ca
+    separate = {"ca_file": ca, "certificate_file": certificate, "key_file": encrypted_key(key)}
+    for settings, message in (
+        ({"url": url, "tls": separate}, "LUME_RESULTS_DB__TLS__KEY_FILE: .* passphrase.*openssl"),
+        (
+            {"url": url, "tls": {"ca_file": ca, "certificate_file": both}},
+            "LUME_RESULTS_DB__TLS__CERTIFICATE_FILE: .* passphrase",
+        ),
+        (
+            {"url": f"{url}?tls=true&tlsCAFile={ca}&tlsCertificateKeyFile={both}"},
+            "tlsCertificateKeyFile.*LUME_RESULTS_DB__URL.* passphrase",
+        ),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            insert(**settings)
+
+
+def test_temporary_file_that_cannot_be_written_may_pass(
+    encrypted: EncryptedMongoDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = encrypted.certificates.make("client")
+    tls = {"ca_file": encrypted.certificates.ca, "certificate_file": certificate, "key_file": key}
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not-there"))
+    with pytest.raises(ResultsDBUnavailableError, match=r"TLS__KEY_FILE.*No such file.*TMPDIR"):
+        insert(url=encrypted.url("d"), tls=tls)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    url = encrypted.url("d")
+    with monkeypatch.context() as patched:
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        patched.setattr(Path, "write_bytes", Mock(side_effect=full))
+        with pytest.raises(ResultsDBUnavailableError, match=r"No space.*TMPDIR"):
+            insert(url=url, tls=tls)
+    assert insert(url=url, tls=tls)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_unencrypted_is_told_of_encryption(encrypted: EncryptedMongoDB) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from lume_services.errors import ConfigurationError
+from lume_services.errors import ConfigurationError, ResultsDBUnavailableError
 from lume_services.services.results.settings import ResultsDBConfig
-from lume_services.services.settings import TLSConfig
+from lume_services.services.settings import TLSConfig, check_key
 
 __all__ = ["Place", "client_arguments"]
 
@@ -26,7 +27,7 @@ class Place:
         uri: What PyMongo connects to, without the password.
         database: The database's name.
         address: ``mongodb://host:port/database``: no user, no options, whoever asks.
-        options: Names of the options in ``uri``, in lower case.
+        options: The options in ``uri``, their names in lower case.
         user: Who connects; None when nobody is named.
         is_encrypted: Whether the settings ask for TLS.
         variables: The variables in which ``host``, ``user``, ``password``, ``database``,
@@ -57,9 +58,10 @@ class Place:
         found = re.fullmatch(r"(?:([^@/?]*)@)?([^/?]*)/?([^?]*)\??(.*)", rest)
         user, hosts, path, query = found.groups() if found else (None, rest, "", "")
         self.user = config.username if config.url is None else user and unquote(user)
-        self.options = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
+        options_given = parse_qsl(query, keep_blank_values=True)
+        self.options = {name.lower(): value for name, value in options_given}
         asked = config.tls is not None and config.tls.enabled
-        self.is_encrypted = asked or not self.options.isdisjoint({"tls", "ssl"})
+        self.is_encrypted = asked or not {"tls", "ssl"}.isdisjoint(self.options)
         self.database = config.database or unquote(path)
         if not self.database:
             raise ConfigurationError(
@@ -82,7 +84,8 @@ def client_arguments(config: ResultsDBConfig, place: Place) -> Iterator[dict[str
     be made and used once.
 
     Raises:
-        ConfigurationError: The settings contradict each other, or a file cannot be read.
+        ConfigurationError: The settings contradict each other, or a file cannot be used.
+        ResultsDBUnavailableError: There is no room for a temporary file.
     """
     timeout_ms = round(config.connection.timeout_s * 1000)
     arguments: dict[str, Any] = {
@@ -103,6 +106,8 @@ def client_arguments(config: ResultsDBConfig, place: Place) -> Iterator[dict[str
         arguments["username"] = config.username
     if place.user and config.password is not None:
         arguments["password"] = config.password.get_secret_value()
+    if key := place.options.get("tlscertificatekeyfile"):
+        check_key(Path(key), f"tlsCertificateKeyFile in {place.variables['options']}")
     with _tls(config.tls) as tls:
         arguments |= tls
         yield {name: arguments[name] for name in arguments if name.lower() not in place.options}
@@ -123,9 +128,16 @@ def _tls(config: TLSConfig | None) -> Iterator[dict[str, Any]]:
     if config.key_file is None:
         yield {**arguments, "tlsCertificateKeyFile": str(config.certificate_file)}
         return
-    # PyMongo takes both in one file: here in one that only we can read, and not for long.
-    with tempfile.NamedTemporaryFile(suffix=".pem") as both:
-        both.write(config.certificate_file.read_bytes().rstrip() + b"\n")
-        both.write(config.key_file.read_bytes())
-        both.flush()
-        yield {**arguments, "tlsCertificateKeyFile": both.name}
+    # PyMongo takes both in one file: here in one of a folder of ours, and not for long.
+    with ExitStack() as stack:
+        try:
+            both = Path(stack.enter_context(tempfile.TemporaryDirectory()), "both.pem")
+            certificate = config.certificate_file.read_bytes().rstrip()
+            both.write_bytes(certificate + b"\n" + config.key_file.read_bytes())
+        except OSError as error:
+            raise ResultsDBUnavailableError(
+                f"The files of {_PREFIX}TLS__CERTIFICATE_FILE and {_PREFIX}TLS__KEY_FILE cannot be "
+                f"joined in a temporary one: {error.strerror}. See that there is room in the "
+                "folder of temporary files, which TMPDIR names."
+            ) from error
+        yield {**arguments, "tlsCertificateKeyFile": str(both)}

@@ -109,7 +109,9 @@ REFUSED_ARGUMENTS: list[dict[str, Any]] = [
     {"limit": 0},
     {"limit": -1},
     {"limit": 1.5},
+    {"limit": 2**63},
     {"skip": -1},
+    {"skip": 2**63},
     {"skip": None},
     {"query": []},
 ]

@@ -460,6 +460,7 @@ REFUSED_QUERIES: list[tuple[dict[str, Any], str]] = [
     ({"": 1}, "''"),
     ({"x..y": 1}, "x..y"),
     ({"x.$": 1}, r"x\.\$"),
+    ({"x.\ud800": 1}, "ud800"),
     ({1: 1}, "1"),  # type: ignore[dict-item] # the point of it
 ]
 """Queries that no store takes, and what the message names."""

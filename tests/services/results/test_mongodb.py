@@ -25,6 +25,7 @@ from lume_services.errors import (
     ResultsDBError,
     ResultsDBUnavailableError,
     SerializationError,
+    UnsupportedQueryError,
 )
 from lume_services.results import Result
 from lume_services.services.results import ResultsDB, ResultsDBConfig
@@ -108,6 +109,9 @@ def test_server_sorts_as_the_manual_says(database: Any) -> None:
 def test_indexes(results_db: MongodbResultsDB, database: Any) -> None:
     results_db.insert_one("local", {"unique_hash": "h"})
     results_db.create_index("local", ["inputs.x", "outputs.y"])
+    for path in ("", "x.$y", "\ud800"):
+        with pytest.raises(UnsupportedQueryError, match="not a path"):
+            results_db.create_index("local", [path])
     indexes = database["local"].index_information()
     first = {index["key"][0][0] for index in indexes.values()}
     assert {"unique_hash", "flow_id", "inputs_hash", "date_modified", "inputs.x"} <= first
@@ -136,6 +140,16 @@ def test_project_is_a_collection(
     assert results_db.collections() == [project]
     assert [document["_id"] for document in results_db.scan(project)] == ["i"]
     assert [document["_id"] for document in results_db.scan(None)] == ["i"]
+
+
+def test_collections_that_are_no_projects(results_db: MongodbResultsDB, database: Any) -> None:
+    longest = 255 - len(f"{database.name}.")
+    for name in ("%00", "%41", "blobs." + "x" * (longest - 6)):
+        database[name].insert_one({"x": 1})
+    results_db.insert_one("c", {"x": 1})
+    assert results_db.collections() == ["c"]
+    assert len(list(results_db.scan(None))) == 1
+    assert results_db.collect_orphans(0) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -275,6 +289,11 @@ def test_document_that_mongodb_refuses(results_db: MongodbResultsDB) -> None:
         with pytest.raises(SerializationError):
             results_db.insert_many("c", [{"x": 1}, {"x": value}])
     assert results_db.count("c") == 0
+
+
+def test_query_that_mongodb_cannot_be_sent(results_db: MongodbResultsDB) -> None:
+    with pytest.raises(UnsupportedQueryError, match=r"larger than MongoDB takes.*fewer"):
+        results_db.count("c", {"x": {"$in": [f"{n:032}" for n in range(500_000)]}})
 
 
 @pytest.mark.parametrize("name", ["_id", "unique_hash", "flow_id", "inputs_hash"])

@@ -210,6 +210,14 @@ def test_collection_without_a_name_is_not_called_a_duplicate(results_db: SQLiteR
     assert not isinstance(caught.value, DuplicateResultError)
 
 
+def test_collection_whose_name_is_no_text(results_db: SQLiteResultsDB) -> None:
+    for ask in (results_db.scan, results_db.find):
+        with pytest.raises(ResultsDBError, match="surrogate"):
+            list(ask("\ud800"))
+    with pytest.raises(ResultsDBError, match="surrogate"):
+        results_db.count("\ud800")
+
+
 def test_file_that_is_no_database(path: Path) -> None:
     path.write_bytes(b"These are my notes, not a database.\n" * 100)
     with pytest.raises(ResultsDBError, match=rf"{path}.*move it away"):

@@ -12,7 +12,7 @@ from typing import Any, Final
 from lume_services._moments import as_stored
 from lume_services.errors import ResultsDBError, SerializationError
 from lume_services.serialization import DOCUMENT_LIMIT, document_size
-from lume_services.services.results.query import Document
+from lume_services.services.results.query import Document, is_unicode
 
 __all__ = ["check_collection", "check_document", "identified", "new_id"]
 
@@ -46,7 +46,7 @@ def check_collection(collection: object) -> None:
     Raises:
         ResultsDBError: It is empty or not text that every store can write down.
     """
-    if not isinstance(collection, str) or "\0" in collection or not _is_unicode(collection):
+    if not isinstance(collection, str) or "\0" in collection or not is_unicode(collection):
         raise ResultsDBError(f"{collection!r:.200} is not the name of a collection: give text.")
     if not collection:
         raise ResultsDBError("The name of a collection is empty; results are kept by project.")
@@ -131,7 +131,7 @@ def _check_members(members: Iterable[tuple[str | int, Any]], path: _Path) -> Non
         if kind in _PLAIN or (kind is str and value.isascii()):
             continue
         if isinstance(value, str):
-            if not _is_unicode(value):
+            if not is_unicode(value):
                 raise _refused((*path, place), "the text holds half of a surrogate pair")
         elif isinstance(value, int):
             if not -_LIMIT <= value < _LIMIT:
@@ -167,15 +167,7 @@ def _problem_of_name(name: object) -> str | None:
         return "holds a dot or NUL"
     if name.startswith("$"):
         return "starts with '$'"
-    return None if _is_unicode(name) else "holds half of a surrogate pair"
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return None if is_unicode(name) else "holds half of a surrogate pair"
 
 
 def _refused(path: _Path, problem: str) -> SerializationError:

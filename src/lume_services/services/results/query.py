@@ -20,7 +20,7 @@ from lume_services.services.results.conditions import Predicate
 from lume_services.services.results.order import MISSING
 from lume_services.services.results.patterns import pattern
 
-__all__ = ["Document", "Predicate", "compile_query", "has_operators", "split_path"]
+__all__ = ["Document", "Predicate", "compile_query", "has_operators", "is_unicode", "split_path"]
 
 Document = dict[str, Any]
 _Reach = Callable[[Predicate, bool], Predicate]
@@ -58,11 +58,26 @@ def split_path(path: object) -> tuple[str, ...]:
         UnsupportedQueryError: It is not text, or a part of it is nothing that a name can be.
     """
     parts = tuple(path.split(".")) if isinstance(path, str) else ()
-    if not parts or any(not part or part.startswith("$") or "\0" in part for part in parts):
+    if not is_unicode(path) or any(map(_is_no_name, parts)):
         raise UnsupportedQueryError(
             f"{path!r} is not a path: names, or numbers of array elements, joined by dots."
         )
     return parts
+
+
+def _is_no_name(part: str) -> bool:
+    return not part or part.startswith("$") or "\0" in part
+
+
+def is_unicode(text: object) -> bool:
+    """Whether it is text that a document can hold: without half of a surrogate pair in it."""
+    if not isinstance(text, str):
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def has_operators(condition: object) -> bool:

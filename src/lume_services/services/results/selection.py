@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from lume_services.errors import UnsupportedQueryError
 from lume_services.services.results.conditions import plain
@@ -26,6 +26,10 @@ Query = Mapping[str, Any]
 """Paths, or ``$and``, ``$or``, ``$nor``, to conditions."""
 Sort = Sequence[tuple[str, int]]
 """Paths, each with 1 (ascending) or -1 (descending); equal documents keep their order."""
+
+
+_LIMIT: Final = 2**62
+"""Two numbers below it, and one, have a sum that Python's iterators and MongoDB take."""
 
 
 class Selection:
@@ -54,10 +58,12 @@ class Selection:
     ) -> None:
         if limit is not None and (not _is_count(limit) or limit == 0):
             raise UnsupportedQueryError(
-                f"limit={limit!r}: give a whole number from 1 on, or None for no limit."
+                f"limit={limit!r}: give a whole number from 1 on, below 2**62, or None for all."
             )
         if not _is_count(skip):
-            raise UnsupportedQueryError(f"skip={skip!r}: give a whole number from 0 on.")
+            raise UnsupportedQueryError(
+                f"skip={skip!r}: give a whole number from 0 on, below 2**62."
+            )
         self.query: Query | None = plain(query)
         self._matches = (
             None if self.query is None or self.query == {} else compile_query(self.query)
@@ -134,7 +140,7 @@ def _element(array: list[Any], name: str) -> Any:
 
 
 def _is_count(number: object) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool) and number >= 0
+    return isinstance(number, int) and not isinstance(number, bool) and 0 <= number < _LIMIT
 
 
 # --- Sort ------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from lume_services.services.results.mongodb.connection import (
     MongoDatabase,
 )
 from lume_services.services.results.mongodb.failures import is_duplicate
+from lume_services.services.results.query import is_unicode
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -89,7 +90,7 @@ class GridBlobs:
 
     def has(self, digest: str) -> bool:
         """Whether there is a blob of that digest."""
-        return self._connection.run(
+        return is_unicode(digest) and self._connection.run(
             lambda database: _files(database).find_one({"filename": digest}, ["_id"]) is not None
         )
 
@@ -153,7 +154,7 @@ class GridBlobs:
         return True
 
     def _get(self, digest: str, database: MongoDatabase) -> bytearray:
-        file = _files(database).find_one({"filename": digest})
+        file = _files(database).find_one({"filename": digest}) if is_unicode(digest) else None
         if file is None:
             raise BlobNotFoundError(
                 f"There is no blob {digest!r} in {self._connection.place.address}."

@@ -15,6 +15,7 @@ from lume_services.errors import (
     ResultsDBError,
     ResultsDBUnavailableError,
     SerializationError,
+    UnsupportedQueryError,
 )
 from lume_services.services.results.mongodb.options import Place
 
@@ -102,6 +103,10 @@ def told(error: Exception, place: Place) -> LUMEServicesError:
         if isinstance(error, errors.BulkWriteError) and _codes(error) <= _NO_DOCUMENT:
             return SerializationError(f"{name} takes no such document: {reason}.")
         return ResultsDBError(f"{name} refused: {reason}.")
+    if isinstance(error, errors.DocumentTooLarge):  # documents are measured before
+        return UnsupportedQueryError(
+            f"The query is larger than MongoDB takes: {reason}. Ask with fewer values at a time."
+        )
     if isinstance(error, BSONError):
         return ResultsDBError(f"{name} holds a document that cannot be read: {reason}.")
     if isinstance(error, errors.InvalidName):

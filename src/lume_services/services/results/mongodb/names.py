@@ -49,4 +49,8 @@ def collection_name(project: str, database: str) -> str:
 def project_name(collection: str, database: str) -> str | None:
     """The project whose documents a collection holds; None when it is no project's."""
     name = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), collection)
-    return name if collection_name(name, database) == collection else None
+    try:
+        ours = collection_name(name, database)
+    except ResultsDBError:  # no project has this name
+        return None
+    return name if ours == collection else None

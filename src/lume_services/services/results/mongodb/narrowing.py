@@ -15,9 +15,10 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from lume_services._moments import as_stored
 from lume_services.services.results.documents import INDEXED
 from lume_services.services.results.projection import Fields
-from lume_services.services.results.query import has_operators
+from lume_services.services.results.query import has_operators, is_unicode
 from lume_services.services.results.selection import Query, Sort
 
 __all__ = ["SEQUENCE", "is_of_one", "made_ids", "narrow", "ordering", "projection"]
@@ -110,9 +111,22 @@ def _is_alike_everywhere(name: str, operand: Any) -> bool:
 
 def _is_simple(operand: Any) -> bool:
     # Not None, which is also what is missing; not bytes, which MongoDB orders by length.
-    return isinstance(operand, bool | int | str | datetime) or (
+    if isinstance(operand, str):
+        return is_unicode(operand)
+    if isinstance(operand, datetime):
+        return _is_moment(operand)
+    return isinstance(operand, bool | int) or (
         isinstance(operand, float) and not math.isnan(operand)
     )
+
+
+def _is_moment(operand: datetime) -> bool:
+    """Whether it can be sent: not what is before year 1 or after 9999 in UTC."""
+    try:
+        as_stored(operand)
+    except ValueError:
+        return False
+    return True
 
 
 def _paths(query: Query) -> Iterator[str]:

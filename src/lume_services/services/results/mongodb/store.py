@@ -34,6 +34,7 @@ from lume_services.services.results.mongodb.narrowing import (
     projection,
 )
 from lume_services.services.results.mongodb.reading import Reading, read
+from lume_services.services.results.query import is_unicode, split_path
 from lume_services.services.results.selection import Selection, distinct_values
 from lume_services.services.results.settings import ResultsDBConfig
 
@@ -177,7 +178,7 @@ class MongodbResultsDB(KeepsBlobs):
     def delete(self, collection: str, ids: Iterable[str]) -> int:
         """Remove documents by id; how many there were."""
         name = self._collection_name(collection)
-        texts = list(ids)
+        texts = [text for text in ids if is_unicode(text)]
         wanted: list[str | ObjectId] = [*texts, *made_ids(texts)]
 
         def delete(some: list[str | ObjectId], database: MongoDatabase) -> int:
@@ -190,7 +191,8 @@ class MongodbResultsDB(KeepsBlobs):
 
     def create_index(self, collection: str, fields: Iterable[str]) -> None:
         """Let the server keep an index of each of these paths."""
-        name, indexes = self._collection_name(collection), [IndexModel(path) for path in fields]
+        name = self._collection_name(collection)
+        indexes = [IndexModel(".".join(split_path(path))) for path in fields]
         self._connection.run(lambda database: database[name].create_indexes(indexes))
 
     def version(self) -> str:

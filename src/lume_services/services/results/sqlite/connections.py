@@ -84,9 +84,9 @@ class Connections:
             connection.close()
 
     def _start(self) -> None:
-        self._process = os.getpid()
         self._idle = []
         self._write_lock = Lock()
+        self._process = os.getpid()  # last, or another thread would take what was the parent's
 
     def _start_anew_after_fork(self) -> None:
         if os.getpid() != self._process:
@@ -144,6 +144,10 @@ class Connections:
             kind = ResultsDBUnavailableError if name.startswith(_PASSING) else ResultsDBError
             raise kind(
                 f"The results database {self.path} failed: {error}. {remedy}".rstrip()
+            ) from error
+        except UnicodeEncodeError as error:
+            raise ResultsDBError(
+                f"{error.object!r:.80} is not text: it holds half of a surrogate pair."
             ) from error
 
 

@@ -21,6 +21,7 @@ from lume_services.services.results.base import Document, Fields, Query, Sort
 from lume_services.services.results.blob_keeping import KeepsBlobs
 from lume_services.services.results.blobs import BlobFolder
 from lume_services.services.results.documents import check_indexed, new_id
+from lume_services.services.results.query import is_unicode
 from lume_services.services.results.selection import Selection
 from lume_services.services.results.settings import ResultsDBConfig
 from lume_services.services.results.sqlite.connections import Connections
@@ -158,7 +159,7 @@ class SQLiteResultsDB(KeepsBlobs):
         with self._connections.writing() as connection:
             cursor = connection.executemany(
                 "DELETE FROM results WHERE collection = ? AND id = ?",
-                [(collection, name) for name in ids],
+                [(collection, name) for name in ids if is_unicode(name)],
             )
         return max(cursor.rowcount, 0)
 

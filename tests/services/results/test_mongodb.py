@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import pytest
 from bson import Binary, ObjectId
 from tests.commands import Run
 from tests.servers import MongoDB
-from tests.services.results.forks import insert_in_parent_and_children
+from tests.services.results.forks import insert_in_child, insert_in_parent_and_children
 
 from lume_services.config import LUMEServicesSettings, configure, context
 from lume_services.errors import (
@@ -29,7 +30,11 @@ from lume_services.errors import (
 )
 from lume_services.results import Result
 from lume_services.services.results import ResultsDB, ResultsDBConfig
-from lume_services.services.results.mongodb import MongodbResultsDB, MongodbResultsDBConfig
+from lume_services.services.results.mongodb import (
+    MongodbResultsDB,
+    MongodbResultsDBConfig,
+    inserting,
+)
 from lume_services.services.results.mongodb.connection import CODEC
 from lume_services.services.results.mongodb.reading import read
 from lume_services.testing import MemoryResultsDB, SharedResultsDBConformance
@@ -497,6 +502,36 @@ def test_forked_child_opens_its_own_connections(
     insert_in_parent_and_children(results_db)
     assert len(list(reader)) >= 199
     assert not [warning for warning in recwarn if "fork" in str(warning.message)]
+
+
+def test_child_does_not_wait_for_a_thread_of_its_parent(results_db: MongodbResultsDB) -> None:
+    """Threads do not survive a fork; the locks that they hold do."""
+    results_db.insert_one("c", {"n": 0})
+    with inserting.CLOCK._lock, results_db._connection._lock:
+        child = multiprocessing.get_context("fork").Process(
+            target=insert_in_child, args=(results_db,)
+        )
+        child.start()
+        child.join(10)
+        child.kill()
+    assert child.exitcode == 0
+    assert results_db.count("c") == 2
+
+
+def test_threads_share_a_failure_to_connect(mongodb: MongoDB) -> None:
+    """They wait for the server together, not one after the other."""
+    place = {"host": mongodb.host, "port": 1, "database": "d"}
+    store = MongodbResultsDB(ResultsDBConfig(**place, connection={"timeout_s": 0.5}))
+
+    def insert(number: int) -> None:
+        with pytest.raises(ResultsDBUnavailableError, match=r":1.*RESULTS_DB__HOST"):
+            store.insert_one("c", {"n": number})
+
+    for _ in range(2):
+        began = time.monotonic()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(insert, range(8)))
+        assert 0.4 < time.monotonic() - began < 1.5
 
 
 def test_float_that_is_no_number_is_found(results_db: MongodbResultsDB) -> None:

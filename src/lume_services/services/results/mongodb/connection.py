@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC
 from threading import Lock
 from typing import Any, Final, TypeAlias, TypeVar
+from weakref import WeakSet
 
 from bson import ObjectId
 from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
@@ -16,7 +17,7 @@ from bson.int64 import Int64
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import InvalidOperation, PyMongoError
+from pymongo.errors import AutoReconnect, InvalidOperation, PyMongoError
 
 from lume_services.errors import SerializationError
 from lume_services.services._retry import retried
@@ -78,15 +79,14 @@ class Connection:
         ConfigurationError: The settings name no database.
     """
 
-    _process: int
-    _lock: Lock
-    _client: MongoClient[dict[str, Any]] | None
-    _away: bool
-
     def __init__(self, config: ResultsDBConfig) -> None:
         self.place = Place(config)
         self._config = config
-        self._start()
+        self._lock = Lock()
+        self._client: MongoClient[dict[str, Any]] | None = None
+        self._in_vain: AutoReconnect | None = None
+        self._away = False
+        _CONNECTIONS.add(self)
 
     def run(self, operation: Callable[[MongoDatabase], T]) -> T:
         """Do something with the database; again, for a while, when the server is lost.
@@ -132,28 +132,32 @@ class Connection:
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
-        self._start_anew_after_fork()
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
             client.close()
 
-    def _start(self) -> None:
-        self._process = os.getpid()
-        self._lock = Lock()
+    def forget(self) -> None:
+        """Leave the connections to the parent process."""
+        _INHERITED.append(self._client)
         self._client = None
+        self._lock = Lock()
         self._away = False
 
-    def _start_anew_after_fork(self) -> None:
-        if os.getpid() != self._process:
-            _INHERITED.append(self._client)
-            self._start()
-
     def _opened(self) -> MongoClient[dict[str, Any]]:
-        self._start_anew_after_fork()
+        before = self._in_vain
         with self._lock:
-            if self._client is None:
+            if self._client is not None:
+                return self._client
+            if self._in_vain is not None and self._in_vain is not before:
+                # While this thread waited another one tried; all in turn would take too long.
+                raise AutoReconnect(str(self._in_vain))
+            try:
                 self._client = self._open()
+            except PyMongoError as error:
+                if is_transient(error):
+                    self._in_vain = AutoReconnect(str(error))  # without a traceback
+                raise
             return self._client
 
     def _open(self) -> MongoClient[dict[str, Any]]:
@@ -175,5 +179,14 @@ def is_lost(error: BaseException) -> bool:
     return is_transient(error) or (isinstance(error, InvalidOperation) and "close" in str(error))
 
 
-_INHERITED: list[object] = []
+_CONNECTIONS: Final[WeakSet[Connection]] = WeakSet()
+_INHERITED: Final[list[object]] = []
 """Clients of a parent process, which still uses them: kept, so that nothing closes them here."""
+
+
+def _forget_connections() -> None:
+    for connection in list(_CONNECTIONS):
+        connection.forget()
+
+
+os.register_at_fork(after_in_child=_forget_connections)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator
 from threading import Lock
@@ -19,7 +20,7 @@ from lume_services.services.results.mongodb.failures import is_duplicate
 from lume_services.services.results.mongodb.narrowing import SEQUENCE
 from lume_services.services.results.query import Document
 
-__all__ = ["Clock", "Row", "insert", "messages", "new_row"]
+__all__ = ["CLOCK", "Row", "insert", "messages", "new_row"]
 
 _LARGEST: Final = 16 << 20
 """Bytes of a document, https://www.mongodb.com/docs/manual/reference/limits/#bson-documents."""
@@ -44,6 +45,10 @@ class Clock:
 
     def __init__(self) -> None:
         self._last = 0
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        """Make a new lock: in a child process nobody is left who would release the one there."""
         self._lock = Lock()
 
     def tick(self) -> int:
@@ -51,6 +56,11 @@ class Clock:
         with self._lock:
             self._last = max(time.time_ns(), self._last + 1)
             return self._last
+
+
+CLOCK: Final = Clock()
+"""That of this process."""
+os.register_at_fork(after_in_child=CLOCK.renew_lock)
 
 
 def new_row(document: Document, sequence: int) -> Row:

@@ -18,7 +18,7 @@ from lume_services.services.results.blobs import BlobFolder
 from lume_services.services.results.mongodb.blobs import GridBlobs
 from lume_services.services.results.mongodb.connection import Connection, MongoDatabase
 from lume_services.services.results.mongodb.inserting import (
-    Clock,
+    CLOCK,
     Row,
     insert,
     messages,
@@ -81,7 +81,6 @@ class MongodbResultsDB(KeepsBlobs):
             GridBlobs(self._connection) if config.blobs is None else BlobFolder(config.blobs)
         )
         self._indexed: set[str] = set()
-        self._clock = Clock()
 
     @classmethod
     def from_settings(cls, config: ResultsDBConfig | None, *, home: Path) -> Self:
@@ -107,7 +106,7 @@ class MongodbResultsDB(KeepsBlobs):
     def insert_many(self, collection: str, documents: Iterable[Document]) -> list[str]:
         """Store documents; storing the same result again changes nothing."""
         name = self._collection_name(collection)
-        rows = [new_row(document, self._clock.tick()) for document in documents]
+        rows = [new_row(document, CLOCK.tick()) for document in documents]
         ids: list[str] = []
         taken: DuplicateResultError | None = None
         for some in messages(rows):

@@ -33,6 +33,7 @@ from lume_services.services.results import ResultsDB, ResultsDBConfig
 from lume_services.services.results.mongodb import (
     MongodbResultsDB,
     MongodbResultsDBConfig,
+    indexes,
     inserting,
 )
 from lume_services.services.results.mongodb.connection import CODEC
@@ -121,6 +122,35 @@ def test_indexes(results_db: MongodbResultsDB, database: Any) -> None:
     first = {index["key"][0][0] for index in indexes.values()}
     assert {"unique_hash", "flow_id", "inputs_hash", "date_modified", "inputs.x"} <= first
     assert [name for name, index in indexes.items() if index.get("unique")] == ["unique_hash_1"]
+
+
+def test_indexes_come_back(
+    results_db: MongodbResultsDB, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever drops a collection, or restores one, drops what keeps results from being twice."""
+    now = [time.monotonic()]
+    monkeypatch.setattr(indexes, "monotonic", lambda: now[0])
+    for wait in (lambda: now.append(now.pop() + 100), results_db.close):
+        results_db.insert_one("c", {"unique_hash": "h"})
+        results_db.put_blob(b"x")
+        database.drop_collection("c")
+        database.drop_collection("blobs.files")
+        wait()
+        same = [results_db.insert_one("c", {"unique_hash": "h"}) for _ in range(2)]
+        assert same[0] == same[1]
+        results_db.put_blob(b"x")
+        assert "filename_1" in database["blobs.files"].index_information()
+
+
+def test_result_that_is_there_twice_already_is_told(
+    results_db: MongodbResultsDB, database: Any
+) -> None:
+    database["c"].insert_many([{"_id": name, "unique_hash": "h"} for name in "ab"])
+    message = r"\.c' holds twice .*unique_hash.*'h'.*all but one of each are deleted"
+    with pytest.raises(ResultsDBUnavailableError, match=message):
+        results_db.insert_one("c", {"unique_hash": "i"})
+    results_db.delete("c", ["a"])
+    results_db.insert_one("c", {"unique_hash": "i"})
 
 
 @pytest.mark.parametrize(

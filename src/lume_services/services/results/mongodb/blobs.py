@@ -32,6 +32,7 @@ from lume_services.services.results.mongodb.connection import (
     MongoDatabase,
 )
 from lume_services.services.results.mongodb.failures import is_duplicate
+from lume_services.services.results.mongodb.indexes import CHUNKS, FILES, Indexes
 from lume_services.services.results.query import is_unicode
 
 if TYPE_CHECKING:
@@ -53,11 +54,12 @@ class GridBlobs:
 
     Args:
         connection: Its connections.
+        indexes: What sees to its indexes.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, indexes: Indexes) -> None:
         self._connection = connection
-        self._indexed = False
+        self._indexes = indexes
         self._known: set[str] = set()
 
     def put(self, data: Buffer) -> str:
@@ -117,10 +119,8 @@ class GridBlobs:
 
     def _put(self, view: memoryview, digest: str, database: MongoDatabase) -> None:
         files, chunks = _files(database), _chunks(database)
-        if not self._indexed:
-            files.create_index("filename", unique=True)
-            chunks.create_index([("files_id", 1), ("n", 1)], unique=True)
-            self._indexed = True
+        self._indexes.ensure(files, FILES)
+        self._indexes.ensure(chunks, CHUNKS)
         now = {"$currentDate": {"uploadDate": True}}  # by the server's clock
         # What this process saw there is durable already, and only its date is new.
         known = digest in self._known

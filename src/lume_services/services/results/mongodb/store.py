@@ -17,6 +17,7 @@ from lume_services.services.results.blob_keeping import KeepsBlobs
 from lume_services.services.results.blobs import BlobFolder
 from lume_services.services.results.mongodb.blobs import GridBlobs
 from lume_services.services.results.mongodb.connection import Connection, MongoDatabase
+from lume_services.services.results.mongodb.indexes import DOCUMENTS, Indexes
 from lume_services.services.results.mongodb.inserting import (
     CLOCK,
     Row,
@@ -26,7 +27,6 @@ from lume_services.services.results.mongodb.inserting import (
 )
 from lume_services.services.results.mongodb.names import collection_name, project_name
 from lume_services.services.results.mongodb.narrowing import (
-    SEQUENCE,
     is_of_one,
     made_ids,
     narrow,
@@ -40,14 +40,6 @@ from lume_services.services.results.settings import ResultsDBConfig
 
 __all__ = ["MongodbResultsDB"]
 
-_INDEXES: Final = [
-    # Of text only: documents without a hash, or with None, are all different.
-    IndexModel("unique_hash", unique=True, partialFilterExpression={"unique_hash": {"$gte": ""}}),
-    IndexModel([("flow_id", 1), (SEQUENCE, 1)]),
-    IndexModel([("inputs_hash", 1), (SEQUENCE, 1)]),
-    IndexModel([("date_modified", -1), (SEQUENCE, 1)]),
-    IndexModel(SEQUENCE),
-]
 _DELETED_AT_ONCE: Final = 10_000
 _BLOB_REFERENCE: Final = re.compile(rb"\x02%blob\x00\x41\x00\x00\x00([0-9a-f]{64})\x00")
 """The field ``%blob`` with a text of 64 bytes, https://bsonspec.org/spec.html."""
@@ -77,10 +69,12 @@ class MongodbResultsDB(KeepsBlobs):
 
     def __init__(self, config: ResultsDBConfig) -> None:
         self._connection = Connection(config)
+        self._indexes = Indexes()
         self.blobs: BlobFolder | GridBlobs = (
-            GridBlobs(self._connection) if config.blobs is None else BlobFolder(config.blobs)
+            GridBlobs(self._connection, self._indexes)
+            if config.blobs is None
+            else BlobFolder(config.blobs)
         )
-        self._indexed: set[str] = set()
 
     @classmethod
     def from_settings(cls, config: ResultsDBConfig | None, *, home: Path) -> Self:
@@ -201,7 +195,7 @@ class MongodbResultsDB(KeepsBlobs):
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
-        self._indexed.clear()
+        self._indexes.forget()
         self._connection.close()
 
     def _blob_references(self) -> set[str]:
@@ -211,9 +205,7 @@ class MongodbResultsDB(KeepsBlobs):
         return collection_name(project, self._connection.place.database)
 
     def _insert(self, name: str, rows: list[Row], database: MongoDatabase) -> list[str]:
-        if name not in self._indexed:
-            database[name].create_indexes(_INDEXES)
-            self._indexed.add(name)
+        self._indexes.ensure(database[name], DOCUMENTS)
         return insert(database[name], rows)
 
 

@@ -106,6 +106,8 @@ REFUSED_ARGUMENTS: list[dict[str, Any]] = [
     {"sort": [("x", "asc")]},
     {"sort": ["x"]},
     {"sort": [("", 1)]},
+    {"sort": [("x", 1), ("y", 1), ("x", -1)]},
+    {"sort": [("date_modified", 1), ("date_modified", 1)]},
     {"limit": 0},
     {"limit": -1},
     {"limit": 1.5},

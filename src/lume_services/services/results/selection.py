@@ -181,6 +181,8 @@ def _sort_key(sort: Sort) -> _Key:
                 f"sort: the direction of {'.'.join(path)!r} is 1 or -1, not {direction!r}."
             )
     paths = [path for path, _ in pairs]
+    if len(set(paths)) < len(paths):
+        raise UnsupportedQueryError(f"sort names a path twice: {sort!r}.")
     reverse = [direction == -1 for _, direction in pairs]
 
     def directed(keys: list[tuple[Any, ...]]) -> tuple[Any, ...]:

@@ -29,7 +29,7 @@ from lume_services.errors import (
     SerializationError,
     UnsupportedQueryError,
 )
-from lume_services.services.results import ResultsDB
+from lume_services.services.results import ResultsDB, ResultsDBService
 from lume_services.testing.document_cases import (
     MOMENT,
     PROJECTIONS,
@@ -64,6 +64,20 @@ class ResultsDBConformance:
         with pytest.raises(SerializationError, match="object"):
             results_db.insert_many("c", [{"x": 1}, {"x": [object()]}])
         assert list(results_db.scan("c")) == []
+
+    def test_nested_document_comes_back_or_is_refused(self, results_db: ResultsDB) -> None:
+        """With a hundred levels, its own included, it is stored; with more, by no store."""
+        service = ResultsDBService(results_db)
+        for wrap in (lambda value: {"x": value}, lambda value: [value]):
+            nested: Any = {}
+            for _ in range(98):
+                nested = wrap(nested)
+            service.insert_one("c", {"_id": "i", "x": nested})
+            assert list(results_db.scan("c")) == [{"_id": "i", "x": nested}]
+            assert results_db.delete("c", ["i"]) == 1
+            with pytest.raises(SerializationError, match="100 levels"):
+                service.insert_one("c", {"x": wrap(nested)})
+        assert results_db.count("c") == 0
 
     def test_document_given_out_is_the_callers(self, results_db: ResultsDB) -> None:
         given = {"x": [1, {"y": 2}]}

@@ -32,9 +32,10 @@ class ResultsDB(ABC):
     (NaN and infinities included), a str, bytes, a datetime (aware, UTC, whole milliseconds), or a
     list or dict of such values. A store gives back an equal value of the same type: ints stay ints,
     ``-0.0`` and NaN stay what they are, dicts keep their order. Names are not empty, hold neither
-    ``.`` nor NUL and do not start with ``$``; those that start with ``%`` are this package's own. A
-    document given out belongs to the caller: changing it changes nothing in the store, and neither
-    does changing, later, a document that was put in.
+    ``.`` nor NUL and do not start with ``$``; those that start with ``%`` are this package's own.
+    There are at most 100 levels of dicts and lists, the document's own included. A document given
+    out belongs to the caller: changing it changes nothing in the store, and neither does changing,
+    later, a document that was put in.
 
     **Names with a meaning**, all optional: ``_id`` (str) identifies a document in its collection,
     ``unique_hash`` (str) says which documents are the same result, ``flow_id`` and ``inputs_hash``

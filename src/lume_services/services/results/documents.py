@@ -31,6 +31,9 @@ _OTHERS: Final = (float, type(None), bytes, bytearray, memoryview)
 _PLAIN: Final = frozenset({float, bool, type(None)})
 """The most frequent of them, told quickly."""
 
+_LEVELS: Final = 100
+"""The document's own and those of the dicts and lists in it, as MongoDB counts them,
+https://www.mongodb.com/docs/manual/reference/limits/. Those of a Result are 70 at most."""
 _ID_DIGITS: Final = 32
 
 _Path = tuple[str | int, ...]
@@ -64,10 +67,7 @@ def check_document(document: Document) -> None:
     """
     if not isinstance(document, dict):
         raise SerializationError(f"A document is a dict, not a {type(document).__name__}.")
-    try:
-        _check_dict(document, ())
-    except RecursionError as error:
-        raise SerializationError("The document contains itself, or is nested too deep.") from error
+    _check_dict(document, ())
     if (size := document_size(document)) > DOCUMENT_LIMIT:
         raise SerializationError(
             f"The document has {size / 1e6:.1f} MB, and every store takes "
@@ -114,6 +114,7 @@ def check_indexed(document: Document) -> None:
 
 
 def _check_dict(value: dict[Any, Any], path: _Path) -> None:
+    _check_level(path)
     if not _known_names.issuperset(value):
         _check_names(value, path)
     if not _PLAIN.issuperset(map(type, value.values())):
@@ -121,8 +122,17 @@ def _check_dict(value: dict[Any, Any], path: _Path) -> None:
 
 
 def _check_list(value: list[Any], path: _Path) -> None:
+    _check_level(path)
     if not _PLAIN.issuperset(map(type, value)):
         _check_members(enumerate(value), path)
+
+
+def _check_level(path: _Path) -> None:
+    if len(path) >= _LEVELS:
+        raise SerializationError(
+            f"{path[0]!r}: the document contains itself, or is nested deeper than {_LEVELS} levels "
+            "of dicts and lists. Make what is deep in it flat, an array, or text."
+        )
 
 
 def _check_members(members: Iterable[tuple[str | int, Any]], path: _Path) -> None:

@@ -201,8 +201,8 @@ class GridBlobs:
         files, chunks = _files(database), _chunks(database)
         latest = _now(database) - timedelta(seconds=older_than_s)
         # Answered from the index. The files come second, as one may be finished in between.
-        index = {"_id": 0, "files_id": 1, "n": 1}
-        uploads = {chunk["files_id"] for chunk in chunks.find({}, index).sort(_BY_PLACE)}
+        by_upload = [{"$sort": {"files_id": 1, "n": 1}}, {"$group": {"_id": "$files_id"}}]
+        uploads = {group["_id"] for group in chunks.aggregate(by_upload, allowDiskUse=True)}
         uploads -= {file["_id"] for file in files.find({}, ["_id"])}
         count = size = 0
         for upload in uploads:
@@ -210,9 +210,6 @@ class GridBlobs:
                 size += sum(len(chunk["data"]) for chunk in chunks.find({"files_id": upload}))
                 count += chunks.delete_many({"files_id": upload}).deleted_count > 0
         return count, size
-
-
-_BY_PLACE: Final = [("files_id", 1), ("n", 1)]
 
 
 def _bucket(database: MongoDatabase) -> Documents:

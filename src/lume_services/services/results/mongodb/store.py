@@ -130,7 +130,7 @@ class MongodbResultsDB(KeepsBlobs):
         """Documents that match a query, as ``ResultsDB.find`` says.
 
         The server leaves out those whose numbers, text, booleans and dates do not compare, and
-        what is not in ``fields``; it sorts by names that have an index.
+        what is not in ``fields``; it sorts by names that have an index, but for ``_id``.
         """
         selection = Selection(query, fields, sort, limit, skip)
         where, order = narrow(selection.query), ordering(sort)

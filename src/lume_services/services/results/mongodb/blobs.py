@@ -201,7 +201,10 @@ class GridBlobs:
         files, chunks = _files(database), _chunks(database)
         latest = _now(database) - timedelta(seconds=older_than_s)
         # Answered from the index. The files come second, as one may be finished in between.
-        by_upload = [{"$sort": {"files_id": 1, "n": 1}}, {"$group": {"_id": "$files_id"}}]
+        by_upload: list[dict[str, Any]] = [
+            {"$sort": {"files_id": 1, "n": 1}},
+            {"$group": {"_id": "$files_id"}},
+        ]
         uploads = {group["_id"] for group in chunks.aggregate(by_upload, allowDiskUse=True)}
         uploads -= {file["_id"] for file in files.find({}, ["_id"])}
         count = size = 0

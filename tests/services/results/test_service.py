@@ -13,6 +13,8 @@ from lume_services.errors import ResultsDBError, SerializationError, Unsupported
 from lume_services.services.results import ResultsDB, ResultsDBService
 from lume_services.testing import MemoryResultsDB
 
+EAST = timezone(timedelta(hours=5))
+
 
 @pytest.fixture
 def service() -> ResultsDBService:
@@ -63,6 +65,8 @@ def test_find_one_is_the_first_or_none(service: ResultsDBService) -> None:
         ({"x": np.int64(1)}, "x", "int64"),
         ({"x": np.zeros(2)}, "x", "ndarray"),
         ({"x": 1j}, "x", "complex"),
+        ({"x": [datetime(1, 1, 1, tzinfo=EAST)]}, "x.0", "not a time in UTC"),
+        ({"x": pd.NaT}, "x", "NaT is not a time in UTC"),
     ],
 )  # fmt: skip
 def test_what_no_document_holds_is_refused_by_its_path(

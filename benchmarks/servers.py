@@ -189,11 +189,27 @@ def registry_on_mariadb(folder: Path) -> Iterator[Row]:
             )
             connection.commit()
 
+        def get_models() -> None:
+            assert len(service.get_models(author="found")) == 1_000
+
+        def select_all() -> None:
+            connection.ping()
+            cursor.execute(
+                f"SELECT {columns} FROM model WHERE author = %s ORDER BY model_id", ["found"]
+            )
+            rows = cursor.fetchall()
+            connection.rollback()
+            assert len(rows) == 1_000
+
         model_id = store_model()
         times = side_by_side(store_model, insert, 300)
         yield Row("MariaDB: store a model", times[0], "PyMySQL, the same SQL", times[1], BOUND)
         times = side_by_side(get_model, select, 500)
         yield Row("MariaDB: get a model", times[0], "PyMySQL, the same SQL", times[1], BOUND)
+        for number in range(1_000):
+            service.store_model(**{**_identity(names, number), "author": "found"})
+        times = side_by_side(get_models, select_all, 20)
+        yield Row("MariaDB: find 1,000 models", times[0], "PyMySQL, the same SQL", times[1], BOUND)
         connection.close()
         context.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -69,7 +70,7 @@ def modules_after(code: str) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", report], check=True, capture_output=True, text=True
     )
-    return {name.partition(".")[0] for name in done.stderr.split()}
+    return set(done.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,18 @@ def modules_after(code: str) -> set[str]:
 )
 def test_what_has_to_start_quickly_imports_nothing_heavy(code: str) -> None:
     assert modules_after(code).isdisjoint(HEAVY)
+
+
+def test_the_registry_is_used_without_the_orm(tmp_path: Path) -> None:
+    used = modules_after(
+        "from lume_services.services.models import ModelDBService\n"
+        "from lume_services.services.models.db import ModelDB, ModelDBConfig\n"
+        f"model_db = ModelDB(ModelDBConfig(url='sqlite:///{tmp_path}/models.db'))\n"
+        "model_id = ModelDBService(model_db).store_model('', '', '', '', 'm')\n"
+        "ModelDBService(model_db).get_model(model_id=model_id)"
+    )
+    assert "sqlalchemy" in used
+    assert "sqlalchemy.orm" not in used
 
 
 @pytest.mark.parametrize(("module", "names"), PUBLIC.items())

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import delete
 
 from lume_services.services.models import ModelDBService
 from lume_services.services.models.db import ConnectionConfig, ModelDB, ModelDBConfig
-from lume_services.services.models.db.schema import Base
+from lume_services.services.models.db.schema import METADATA
 from tests.servers import MariaDB, PostgreSQL
 
 DATABASES = ("sqlite", "mariadb", "postgresql")
@@ -74,9 +74,9 @@ def model_db(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> I
     else:
         model_db = ModelDB(ModelDBConfig(url=request.getfixturevalue("with_tables")(database)))
         yield model_db
-        with model_db.session(write=True) as session:
-            for table in reversed(Base.metadata.sorted_tables):
-                session.execute(text(f"DELETE FROM {table.name}"))
+        with model_db.connection(write=True) as connection:
+            for table in reversed(METADATA.sorted_tables):
+                connection.execute(delete(table))
     model_db.close()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from sqlalchemy import event, select, text
+from sqlalchemy import Connection, event, insert, select, text
 
 from lume_services.errors import (
     ConstraintError,
@@ -22,7 +22,7 @@ from lume_services.errors import (
 from lume_services.models import Model
 from lume_services.services.models import ModelDBService
 from lume_services.services.models.db import ModelDB
-from lume_services.services.models.db.schema import Project
+from lume_services.services.models.db.schema import PROJECT
 from tests.servers import MariaDB, PostgreSQL
 from tests.services.models.conftest import registry
 
@@ -83,6 +83,15 @@ def test_current_deployment(service: ModelDBService, model_id: int) -> None:
 
 
 @ON_SERVERS
+def test_what_is_found_is_found_by_one_statement(
+    model_db: ModelDB, service: ModelDBService, model_id: int
+) -> None:
+    sent = statements(model_db)
+    assert service.store_model("Ada", "SLAC", "LCLS", "cu_hxr", "injector") == model_id
+    assert len(sent) == 1
+
+
+@ON_SERVERS
 def test_a_read_is_one_statement(model_db: ModelDB, service: ModelDBService, model_id: int) -> None:
     sent = statements(model_db)
     service.get_model(model_id=model_id)
@@ -104,12 +113,12 @@ def test_many_threads_share_one_connection(model_db: ModelDB, service: ModelDBSe
     assert len(service.get_deployments(is_live=True)) == 5
 
 
-def test_a_session_inside_a_session(model_db: ModelDB, service: ModelDBService) -> None:
+def test_a_connection_inside_a_connection(model_db: ModelDB, service: ModelDBService) -> None:
     service.store_project("p")
 
     def work(number: int) -> str:
-        with model_db.session() as session:
-            session.scalars(select(Project)).all()
+        with model_db.connection() as connection:
+            connection.execute(select(PROJECT)).all()
             return service.get_project(project_name="p").project_name
 
     with ThreadPoolExecutor(5) as pool:
@@ -147,6 +156,13 @@ def test_child_opens_its_own_connections(model_db: ModelDB) -> None:
     assert [project.project_name for project in service.get_projects()] == ["child", "parent"]
 
 
+def ending(connection: Connection, server: MariaDB | PostgreSQL) -> str:
+    """The statement that ends a connection."""
+    if isinstance(server, MariaDB):
+        return f"KILL {connection.scalar(text('SELECT CONNECTION_ID()'))}"
+    return f"SELECT pg_terminate_backend({connection.scalar(text('SELECT pg_backend_pid()'))})"
+
+
 @ON_SERVERS
 @pytest.mark.parametrize("pre_ping", [True, False])
 def test_connection_that_the_server_ended(
@@ -156,17 +172,31 @@ def test_connection_that_the_server_ended(
     service.apply_schema()
     service.store_project("p")
     with service._model_db.engine.connect() as connection:
-        if isinstance(server, MariaDB):
-            number = connection.scalar(text("SELECT CONNECTION_ID()"))
-            end = f"KILL {number}"
-        else:
-            number = connection.scalar(text("SELECT pg_backend_pid()"))
-            end = f"SELECT pg_terminate_backend({number})"
+        end = ending(connection, server)
     server.execute(end)
     assert service.get_project().project_name == "p"
     server.execute(end) if isinstance(server, PostgreSQL) else None
     assert service.store_project("q") == "q"
     service._model_db.close()
+
+
+@ON_SERVERS
+def test_connection_is_lost_between_reading_and_writing(
+    model_db: ModelDB, service: ModelDBService, server: MariaDB | PostgreSQL
+) -> None:
+    attempts = []
+
+    def work(connection: Connection) -> None:
+        attempts.append(1)
+        end = ending(connection, server)
+        if len(attempts) == 1:
+            server.execute(end)
+        with model_db.transaction(connection):
+            connection.execute(insert(PROJECT), {"project_name": "p", "description": ""})
+
+    model_db.run(work)
+    assert len(attempts) == 2
+    assert service.get_project().project_name == "p"
 
 
 class LostAnswer:
@@ -229,13 +259,13 @@ def test_deadlock_is_tried_again(model_db: ModelDB, service: ModelDBService) -> 
     attempts = []
 
     def rename(mine: str, other: str, locked: Event, go_on: Event) -> None:
-        def work(session: object) -> None:
+        def work(connection: Connection) -> None:
             attempts.append(mine)
             change = text("UPDATE project SET description = :by WHERE project_name = :name")
-            session.execute(change, {"name": mine, "by": mine})
+            connection.execute(change, {"name": mine, "by": mine})
             locked.set()
             go_on.wait(10)
-            session.execute(change, {"name": other, "by": mine})
+            connection.execute(change, {"name": other, "by": mine})
 
         model_db.run(work, write=True)
 
@@ -254,9 +284,9 @@ def test_deadlock_is_tried_again(model_db: ModelDB, service: ModelDBService) -> 
 def test_mistakes_are_not_tried_again(model_db: ModelDB) -> None:
     attempts = []
 
-    def work(session: object) -> None:
+    def work(connection: Connection) -> None:
         attempts.append(1)
-        session.execute(text("SELECT no_such_column FROM model"))
+        connection.execute(text("SELECT no_such_column FROM model"))
 
     with pytest.raises(ModelDBError) as raised:
         model_db.run(work)

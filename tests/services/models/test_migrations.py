@@ -20,7 +20,7 @@ from alembic.script import ScriptDirectory
 from lume_services.errors import ModelDBError, SchemaError
 from lume_services.services.models import ModelDBService
 from lume_services.services.models.db import migrations
-from lume_services.services.models.db.schema import Base
+from lume_services.services.models.db.schema import METADATA
 from tests.services.models.conftest import registry
 
 # The tables as LUME-services 0.x made them, and rows as it left them: every deployment of a model
@@ -153,7 +153,7 @@ def differences(url: str) -> list[Any]:
             MigrationContext.configure(
                 connection, opts={"compare_type": True, "compare_server_default": True}
             ),
-            Base.metadata,
+            METADATA,
         )
     engine.dispose()
     return [difference for difference in found if not is_now(difference)]

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, insert, select
 
 from lume_services.errors import (
     AmbiguousError,
@@ -25,7 +25,7 @@ from lume_services.errors import (
 )
 from lume_services.services.models import ModelDBService
 from lume_services.services.models.db import ModelDB
-from lume_services.services.models.db.schema import Deployment, Model, Project
+from lume_services.services.models.db.schema import DEPLOYMENT, MODEL, PROJECT
 
 X = {"variable_class": "ScalarVariable", "name": "x", "value_range": [float("-inf"), 1.0]}
 
@@ -81,6 +81,20 @@ class TestModels:
             service.get_model(description=around)
         with pytest.raises(InvalidInputError, match="white space"):
             service.store_model("Ada", "SLAC", "LCLS", "cu_hxr", around)
+
+    def test_row_of_another_program_that_ends_with_a_blank(
+        self, database: str, model_db: ModelDB, service: ModelDBService
+    ) -> None:
+        names = dict.fromkeys(("author", "laboratory", "facility", "beampath"), "")
+        with model_db.connection(write=True) as connection:
+            connection.execute(insert(MODEL), {**names, "description": "injector "})
+        if database == "mariadb":  # whose constraint takes no notice of the blank
+            with pytest.raises(ConstraintError):
+                service.store_model(**names, description="injector")
+        else:
+            model_id = service.store_model(**names, description="injector")
+            assert service.get_model(description="injector").model_id == model_id
+            assert len(service.get_models()) == 2
 
     @pytest.mark.parametrize("text", ["a\0b", "\ud800"], ids=ascii)
     def test_what_is_no_text(self, service: ModelDBService, model_id: int, text: str) -> None:
@@ -297,9 +311,9 @@ class TestLive:
         self, model_db: ModelDB, service: ModelDBService, model_id: int
     ) -> None:
         service.store_deployment(model_id, "1.0", is_live=True)
-        second = Deployment(model_id=model_id, version="2.0", is_live=True)
-        with pytest.raises(ConstraintError), model_db.session(write=True) as session:
-            session.add(second)
+        second = {"model_id": model_id, "version": "2.0", "is_live": True}
+        with pytest.raises(ConstraintError), model_db.connection(write=True) as connection:
+            connection.execute(insert(DEPLOYMENT), second)
         assert self.live(service) == ["1.0"]
 
 
@@ -391,7 +405,7 @@ class TestFlows:
 class TestRows:
     def test_are_copies_that_refuse_changes(self, service: ModelDBService, model_id: int) -> None:
         model = service.get_model()
-        with pytest.raises(AttributeError, match=r"author of Model.* copy"):
+        with pytest.raises(AttributeError, match="author"):
             model.author = "Eve"
         assert model.author == "Ada"
 
@@ -400,6 +414,10 @@ class TestRows:
         deployment = pickle.loads(pickle.dumps(service.get_deployment()))
         assert deployment.model.author == "Ada"
         assert deployment.variables == {"x": X}
+        assert deployment == service.get_deployment()
+        assert len({deployment, service.get_deployment()}) == 1
+        service.promote(deployment.deployment_id)
+        assert deployment != service.get_deployment()
 
     def test_show_what_they_are(self, service: ModelDBService, model_id: int) -> None:
         assert repr(service.get_model()) == (
@@ -423,41 +441,64 @@ class TestRows:
 
 
 def test_own_queries(model_db: ModelDB, service: ModelDBService, model_id: int) -> None:
-    with model_db.session() as session:
-        model = session.get(Model, model_id)
-    assert model is not None
-    assert model.author == "Ada"
+    with model_db.connection() as connection:
+        author = connection.scalar(select(MODEL.c.author).where(MODEL.c.model_id == model_id))
+    assert author == "Ada"
 
 
-def test_session_that_reads_keeps_nothing(model_db: ModelDB) -> None:
+P = {"project_name": "p", "description": ""}
+
+
+def projects(model_db: ModelDB) -> list[str]:
+    with model_db.connection() as connection:
+        return list(connection.scalars(select(PROJECT.c.project_name)))
+
+
+def test_connection_that_reads_keeps_nothing(model_db: ModelDB) -> None:
     # SQLite forgets it, servers refuse it.
-    with suppress(ModelDBError), model_db.session() as session:
-        session.add(Project(project_name="p", description=""))
-        session.flush()
-    with model_db.session() as session:
-        assert session.get(Project, "p") is None
+    with suppress(ModelDBError), model_db.connection() as connection:
+        connection.execute(insert(PROJECT), P)
+    assert projects(model_db) == []
+
+
+def test_transaction_on_a_connection_that_has_read(model_db: ModelDB) -> None:
+    with model_db.connection() as connection:
+        assert connection.execute(select(PROJECT)).all() == []
+        with model_db.transaction(connection):
+            connection.execute(insert(PROJECT), P)
+    assert projects(model_db) == ["p"]
+
+
+def test_what_comes_after_a_rollback_is_not_kept(model_db: ModelDB) -> None:
+    def write_twice() -> None:
+        with model_db.connection(write=True) as connection:
+            connection.execute(insert(PROJECT), P)
+            connection.rollback()
+            connection.execute(insert(PROJECT), P)
+
+    with pytest.raises(ModelDBError, match="closed transaction"):
+        write_twice()
+    assert projects(model_db) == []
 
 
 def test_failed_block_leaves_nothing(model_db: ModelDB) -> None:
     def fail() -> None:
-        with model_db.session(write=True) as session:
-            session.add(Project(project_name="p", description=""))
-            session.flush()
+        with model_db.connection(write=True) as connection:
+            connection.execute(insert(PROJECT), P)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    with model_db.session() as session:
-        assert session.get(Project, "p") is None
+    assert projects(model_db) == []
 
 
 def test_reference_to_nothing(model_db: ModelDB) -> None:
-    orphan = Deployment(model_id=7, version="1.0", is_live=False)
+    orphan = {"model_id": 7, "version": "1.0", "is_live": False}
     with (
         pytest.raises(ConstraintError, match=r"(?i)foreign key"),
-        model_db.session(write=True) as session,
+        model_db.connection(write=True) as connection,
     ):
-        session.add(orphan)
+        connection.execute(insert(DEPLOYMENT), orphan)
 
 
 def test_can_be_used_after_close(model_db: ModelDB, service: ModelDBService) -> None:

@@ -7,17 +7,17 @@ import pytest
 from sqlalchemy import Table
 
 from lume_services.services.models.db import migrations
-from lume_services.services.models.db.schema import Base
+from lume_services.services.models.db.schema import METADATA
 
 PAGE = Path(__file__).parents[3] / "docs" / "registry.md"
 
 
-@pytest.mark.parametrize("table", Base.metadata.tables.values(), ids=lambda table: table.name)
+@pytest.mark.parametrize("table", METADATA.tables.values(), ids=lambda table: table.name)
 def test_columns_are_documented(table: Table) -> None:
     section = PAGE.read_text().partition(f"**{table.name}**")[2].partition("\n**")[0]
     section = section.partition("\n## ")[0]
     documented = dict(re.findall(r"^\| `(\w+)`.*?\| ([^|]+) \|", section, flags=re.MULTILINE))
-    assert set(documented) == set(table.columns.keys())
+    assert set(documented) == {column.name for column in table.columns}
     for column in table.columns:
         if length := getattr(column.type, "length", None):
             assert f"text, {length}" in documented[column.name], column

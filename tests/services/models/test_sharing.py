@@ -14,7 +14,7 @@ import pytest
 
 from lume_services.errors import ConfigurationError
 from lume_services.services.models import ModelDBService
-from lume_services.services.models.db.schema import Base
+from lume_services.services.models.db.schema import METADATA
 from tests.servers import MariaDB, PostgreSQL
 from tests.servers._server import missing
 from tests.services.models.conftest import registry
@@ -72,10 +72,10 @@ def fill(service: ModelDBService, versions: range) -> None:
 
 
 def rows(service: ModelDBService) -> dict[str, list[tuple[object, ...]]]:
-    with service._model_db.session() as session:
+    with service._model_db.connection() as connection:
         return {
-            table.name: sorted(map(tuple, session.execute(table.select())), key=repr)
-            for table in Base.metadata.sorted_tables
+            table.name: sorted(map(tuple, connection.execute(table.select())), key=repr)
+            for table in METADATA.sorted_tables
         }
 
 
@@ -188,7 +188,7 @@ def test_backup_of_sqlite(tmp_path: Path) -> None:
     service = registry(url)
     fill(service, range(20))
     (command,) = blocks("**SQLite**:", until="To restore")
-    with service._model_db.session(write=True):  # in use
+    with service._model_db.connection(write=True):  # in use
         subprocess.run(["sh", "-ec", command], cwd=tmp_path, check=True, timeout=60)
     restored = registry(url.replace("models", "backup"))
     restored.check_schema()

@@ -12,7 +12,7 @@ from lume_services.errors import ConfigurationError, ModelDBUnavailableError
 from lume_services.services import network
 from lume_services.services.models import ModelDBService
 from lume_services.services.models.db import ModelDB, ModelDBConfig
-from lume_services.services.models.db.schema import Project
+from lume_services.services.models.db.schema import PROJECT
 
 
 @pytest.fixture
@@ -21,9 +21,9 @@ def database() -> str:
 
 
 def test_sqlite_is_durable_and_strict(model_db: ModelDB) -> None:
-    with model_db.session() as session:
+    with model_db.connection() as connection:
         found = {
-            name: session.scalar(sa.text(f"PRAGMA {name}"))
+            name: connection.scalar(sa.text(f"PRAGMA {name}"))
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         }
     assert found == {
@@ -43,8 +43,8 @@ def test_nothing_is_made_before_first_use(url: str, tmp_path: Path) -> None:
 def test_writer_is_alone_from_its_first_statement(model_db: ModelDB, url: str) -> None:
     model_db.apply_schema()
     other = sqlite3.connect(sa.make_url(url).database or "", timeout=0)
-    with model_db.session(write=True) as session:
-        assert session.get(Project, "p") is None
+    with model_db.connection(write=True) as connection:
+        assert connection.execute(sa.select(PROJECT)).all() == []
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             other.execute("INSERT INTO project VALUES ('p', '')")
     other.close()

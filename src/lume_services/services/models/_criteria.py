@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from functools import cache
-from operator import eq, index
+from operator import attrgetter, eq, index
 from types import NoneType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from packaging.version import InvalidVersion, Version
-from sqlalchemy import Integer, Select, String, bindparam, inspect, select
-from sqlalchemy.orm import ColumnProperty
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    String,
+    bindparam,
+)
 
 from lume_services.errors import (
     AmbiguousError,
@@ -25,25 +33,26 @@ from lume_services.errors import (
     NotFoundError,
     ProjectNotFoundError,
 )
+from lume_services.services.models._rows import R, maker, selected
 from lume_services.services.models.db.schema import (
-    Base,
     Deployment,
     Flow,
     FlowOfFlows,
     Model,
     Project,
+    Row,
     storable,
 )
 from lume_services.services.models.identity import normalized_version
 
-__all__ = ["Row", "age", "asked", "matches", "not_found", "only", "written"]
+__all__ = ["Question", "age", "asked", "matching", "not_found", "only", "written"]
 
-Row = TypeVar("Row", bound=Base)
+T = TypeVar("T")
 Operator: TypeAlias = Callable[[Any, Any], Any]
 
 _NO_ID = 2**31  # nor may all databases be asked for one
 
-_NOT_FOUND: dict[type[Base], type[NotFoundError]] = {
+_NOT_FOUND: dict[type[Row], type[NotFoundError]] = {
     Model: ModelNotFoundError,
     Deployment: DeploymentNotFoundError,
     Project: ProjectNotFoundError,
@@ -52,42 +61,65 @@ _NOT_FOUND: dict[type[Base], type[NotFoundError]] = {
 }
 
 
+@dataclass(frozen=True)
+class Question(Generic[R]):
+    """What ``asked`` makes."""
+
+    kind: type[R]
+    criteria: Mapping[str, object]
+    statement: Select[Any]
+    values: Mapping[str, object]
+
+    def answer(self, connection: Connection) -> list[R]:
+        """The rows that match, to the letter."""
+        make = maker(self.kind)
+        found = connection.execute(self.statement, self.values).all()
+        return matching([make(iter(values)) for values in found], self.criteria)
+
+
 def asked(
-    table: type[Row], criteria: Mapping[str, object], *order: Any
-) -> tuple[Select[Row], dict[str, object]]:
-    """The statement that asks for rows, and its parameters; ``matches`` decides to the letter.
+    kind: type[R],
+    criteria: Mapping[str, object],
+    *order: Column[Any],
+    where: ColumnElement[bool] | None = None,
+) -> Question[R]:
+    """Ask for rows, each with what it belongs to, by one statement.
 
     Args:
-        table: The table that is asked.
-        criteria: Columns of it and their values; None asks for rows without a value.
+        kind: The rows that are asked for.
+        criteria: Columns of their table and their values; None asks for rows without a value.
         order: What the rows are sorted by, when not by their primary key.
+        where: A further condition, of which there are few: they are kept.
 
     Raises:
         InvalidInputError: There is no such column, and the message names the nearest; or the value
             is not of its type.
     """
-    columns = inspect(table).column_attrs
+    columns = kind.table.columns
     for name in criteria:
         if name not in columns:
             near = get_close_matches(name, columns.keys(), n=1)
             known = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(columns.keys())}"
-            raise InvalidInputError(f"{table.__name__} has no {name!r}; {known}")
-    values = {name: _storable(columns[name], value) for name, value in criteria.items()}
+            raise InvalidInputError(f"{kind.__name__} has no {name!r}; {known}")
+    values = {name: _storable(kind, columns[name], value) for name, value in criteria.items()}
     conditions = tuple((name, _OPERATORS.get(type(value), eq)) for name, value in values.items())
-    return _statement(table, conditions, order), values
+    # mypy takes the hash of a class for that of its instances.
+    statement = _statement(kind, conditions, order, where)  # type: ignore[arg-type]
+    return Question(kind, criteria, statement, values)
 
 
-def matches(row: object, criteria: Mapping[str, object]) -> bool:
-    """Whether texts are the same to the letter.
+def matching(rows: Sequence[T], criteria: Mapping[str, object]) -> list[T]:
+    """The rows whose texts are the same to the letter.
 
     MySQL and MariaDB take no notice of blanks at the end; they have collations that do, but none
     that both have.
     """
-    return all(
-        getattr(row, name) in (written(value) if name == "version" else {value})
+    texts = [
+        (attrgetter(name), written(value) if name == "version" else {value})
         for name, value in criteria.items()
         if isinstance(value, str)
-    )
+    ]
+    return [row for row in rows if all(text_of(row) in forms for text_of, forms in texts)]
 
 
 def written(version: str) -> set[str]:
@@ -106,44 +138,46 @@ _OPERATORS: dict[type, Operator] = {
 
 @cache
 def _statement(
-    table: type[Row], conditions: tuple[tuple[str, Operator], ...], order: tuple[Any, ...]
-) -> Select[Row]:
+    kind: type[Row],
+    conditions: tuple[tuple[str, Operator], ...],
+    order: tuple[Column[Any], ...],
+    where: ColumnElement[bool] | None,
+) -> Select[Any]:
     """Made once, for making it takes as long as asking a server."""
-    columns = inspect(table).column_attrs
-    return (
-        select(table)
-        .where(
-            *(is_so(columns[name].class_attribute, bindparam(name)) for name, is_so in conditions)
-        )
-        .order_by(*(order or inspect(table).primary_key))
+    table = kind.table
+    statement = (
+        selected(kind)
+        .where(*(is_so(table.c[name], bindparam(name)) for name, is_so in conditions))
+        .order_by(*(order or table.primary_key))
     )
+    return statement if where is None else statement.where(where)
 
 
-def _storable(column: ColumnProperty[Any], value: object) -> object:
+def _storable(kind: type[Row], column: Column[Any], value: object) -> object:
     """A value to compare a column with; a list of them, empty where no row can have the value."""
     if value is None:
         return None
-    kind = column.columns[0].type
     # Databases have ways of their own to compare a number with a text.
-    if isinstance(kind, Integer) and not isinstance(value, bool):
+    if isinstance(column.type, Integer) and not isinstance(value, bool):
         try:
             number = index(value)  # type: ignore[arg-type]  # that is the question
         except TypeError:
-            raise _of_another_type(column, value, "a whole number") from None
+            raise _of_another_type(kind, column, value, "a whole number") from None
         return number if abs(number) < _NO_ID else []
-    if isinstance(kind, String):
+    if isinstance(column.type, String):
         if not isinstance(value, str):
-            raise _of_another_type(column, value, "text")
+            raise _of_another_type(kind, column, value, "text")
         if not storable(value):
             return []
         return sorted(written(value)) if column.key == "version" else value
     return value
 
 
-def _of_another_type(column: ColumnProperty[Any], value: object, what: str) -> InvalidInputError:
+def _of_another_type(
+    kind: type[Row], column: Column[Any], value: object, what: str
+) -> InvalidInputError:
     return InvalidInputError(
-        f"{column.parent.class_.__name__}.{column.key} is {what}, not {type(value).__name__}: "
-        f"{value!r}"
+        f"{kind.__name__}.{column.key} is {what}, not {type(value).__name__}: {value!r}"
     )
 
 
@@ -156,7 +190,7 @@ def age(deployment: Deployment) -> tuple[bool, Version, datetime, int]:
     return known, version, deployment.deploy_date, deployment.deployment_id
 
 
-def only(rows: list[Row], criteria: Mapping[str, object]) -> Row:
+def only(rows: list[R], criteria: Mapping[str, object]) -> R:
     """The one row of a list that is not empty.
 
     Raises:
@@ -165,17 +199,15 @@ def only(rows: list[Row], criteria: Mapping[str, object]) -> Row:
     if len(rows) > 1:
         listed = "; ".join(map(repr, rows[:10])) + ("; …" if len(rows) > 10 else "")
         raise AmbiguousError(
-            f"{len(rows)} of the model registry's {rows[0].__tablename__} rows match"
+            f"{len(rows)} of the model registry's {rows[0].table.name} rows match"
             f"{_described(criteria)} where one is asked for: {listed}"
         )
     return rows[0]
 
 
-def not_found(table: type[Base], criteria: Mapping[str, object]) -> NotFoundError:
+def not_found(kind: type[Row], criteria: Mapping[str, object]) -> NotFoundError:
     """The error to raise when no row matches."""
-    return _NOT_FOUND[table](
-        f"The model registry has no {table.__tablename__}{_described(criteria)}"
-    )
+    return _NOT_FOUND[kind](f"The model registry has no {kind.table.name}{_described(criteria)}")
 
 
 def _described(criteria: Mapping[str, object]) -> str:

@@ -5,18 +5,34 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, reduce
+from operator import add, eq
 from typing import Any
 
-from sqlalchemy import ColumnElement, Insert, Select, bindparam, exists, insert, inspect, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    String,
+    Table,
+    bindparam,
+    exists,
+    func,
+    select,
+)
 
 from lume_services.errors import ConstraintError, InvalidInputError, ModelDBError
 from lume_services.services.models import _deployments, _flow_of_flows
-from lume_services.services.models._criteria import Row, age, asked, matches, not_found, only
+from lume_services.services.models._criteria import age, asked, not_found, only
+from lume_services.services.models._rows import R, stored
 from lume_services.services.models.db import ModelDB
 from lume_services.services.models.db.schema import (
-    Base,
+    DEPLOYMENT,
+    FLOW,
+    FLOW_OF_FLOWS,
+    MODEL,
+    PROJECT,
     Deployment,
     Flow,
     FlowOfFlows,
@@ -28,6 +44,12 @@ from lume_services.services.models.identity import flow_id as make_flow_id
 from lume_services.services.models.identity import normalized_version
 
 __all__ = ["ModelDBService"]
+
+_OTHER = DEPLOYMENT.alias()
+_LIVE_OR_NONE_IS = DEPLOYMENT.c.is_live | ~exists().where(
+    _OTHER.c.model_id == DEPLOYMENT.c.model_id, _OTHER.c.is_live
+)
+"""Of a deployment: whether it is live, or none of its model is."""
 
 
 class ModelDBService:
@@ -85,7 +107,7 @@ class ModelDBService:
             "description": description,
         }
         _check_names(**names)
-        model_id: int = self._get_or_create(Model, names)["model_id"]
+        model_id: int = self._get_or_create(MODEL, names)["model_id"]
         return model_id
 
     def get_model(self, **criteria: object) -> Model:
@@ -164,13 +186,10 @@ class ModelDBService:
             "variables": _as_json(variables),
         }
 
-        def store(session: Session) -> int:
-            known = _deployments.store(session, Deployment(**values), version)
-            if is_live and not known.is_live:
-                _deployments.make_live(session, known)
-            return known.deployment_id
-
-        return self._model_db.run(store, write=True)
+        return self._model_db.run(
+            lambda connection: _deployments.store(connection, values, version, is_live=is_live),
+            write=True,
+        )
 
     def promote(self, deployment_id: int) -> Deployment:
         """Make a deployment the live one of its model, in place of the one that is.
@@ -181,7 +200,9 @@ class ModelDBService:
             DeploymentNotFoundError: There is no such deployment.
         """
         deployment = self.get_deployment(deployment_id=deployment_id)
-        self._model_db.run(lambda session: _deployments.make_live(session, deployment), write=True)
+        self._model_db.run(
+            lambda connection: _deployments.make_live(connection, deployment), write=True
+        )
         return self.get_deployment(deployment_id=deployment_id)
 
     def get_deployment(self, **criteria: object) -> Deployment:
@@ -230,9 +251,7 @@ class ModelDBService:
             DeploymentNotFoundError: None matches.
             AmbiguousError: Those of several models are live; the message lists them.
         """
-        other = aliased(Deployment)
-        none_is_live = ~exists().where(other.model_id == Deployment.model_id, other.is_live)
-        found = self._select(Deployment, criteria, where=Deployment.is_live | none_is_live)
+        found = self._select(Deployment, criteria, where=_LIVE_OR_NONE_IS)
         live = [deployment for deployment in found if deployment.is_live]
         if not found:
             raise not_found(Deployment, criteria)
@@ -255,7 +274,7 @@ class ModelDBService:
         """
         _check_names(project_name=project_name)
         values = {"project_name": project_name, "description": description}
-        self._get_or_create(Project, values, "project_name")
+        self._get_or_create(PROJECT, values, "project_name")
         return project_name
 
     def get_project(self, **criteria: object) -> Project:
@@ -323,7 +342,7 @@ class ModelDBService:
             "deployment_id": deployment_id,
             "entry_point": entry_point,
         }
-        known = self._get_or_create(Flow, values, "flow_id")
+        known = self._get_or_create(FLOW, values, "flow_id")
         if entry_point not in (None, known["entry_point"]):
             raise ModelDBError(
                 f"The flow {flow_name!r} of version {deployment.version} of model "
@@ -365,7 +384,8 @@ class ModelDBService:
             if count > 1:
                 raise InvalidInputError(f"flow_id={flow!r} is given twice")
         self._model_db.run(
-            lambda session: _flow_of_flows.store(session, parent_flow_id, flow_ids), write=True
+            lambda connection: _flow_of_flows.store(connection, parent_flow_id, flow_ids),
+            write=True,
         )
 
     def get_flow_of_flows(self, **criteria: object) -> list[Flow]:
@@ -374,7 +394,8 @@ class ModelDBService:
         Raises:
             FlowOfFlowsNotFoundError: None matches: the flow is not made of others.
         """
-        places = self._find(FlowOfFlows, criteria, FlowOfFlows.parent_flow_id, FlowOfFlows.position)
+        order = (FLOW_OF_FLOWS.c.parent_flow_id, FLOW_OF_FLOWS.c.position)
+        places = self._find(FlowOfFlows, criteria, *order)
         return [place.flow for place in places]
 
     # Schema
@@ -405,64 +426,60 @@ class ModelDBService:
 
     def _select(
         self,
-        table: type[Row],
+        kind: type[R],
         criteria: Mapping[str, object],
-        *order: Any,
+        *order: Column[Any],
         where: ColumnElement[bool] | None = None,
-    ) -> list[Row]:
-        statement, values = asked(table, criteria, *order)
-        if where is not None:
-            statement = statement.where(where)
-        rows = self._model_db.run(lambda session: session.scalars(statement, values).all())
-        return [row for row in rows if matches(row, criteria)]
+    ) -> list[R]:
+        return self._model_db.run(asked(kind, criteria, *order, where=where).answer)
 
-    def _find(self, table: type[Row], criteria: Mapping[str, object], *order: Any) -> list[Row]:
-        rows = self._select(table, criteria, *order)
+    def _find(self, kind: type[R], criteria: Mapping[str, object], *order: Column[Any]) -> list[R]:
+        rows = self._select(kind, criteria, *order)
         if not rows:
-            raise not_found(table, criteria)
+            raise not_found(kind, criteria)
         return rows
 
     def _get_or_create(
-        self, table: type[Row], values: dict[str, Any], *unique: str
+        self, table: Table, values: dict[str, Any], *unique: str
     ) -> Mapping[str, Any]:
         """Find the row with these values, of which some or all are its identity, or store it.
 
-        By columns, as SQLAlchemy's unit of work takes several times as long as the server.
+        Returns:
+            Its key, and at least the values that are not of its identity.
         """
         check_text(table, values)
         identity = {name: values[name] for name in unique or values}
-        search, addition, key = _by_columns(table, tuple(identity))
+        others = tuple(name for name in values if name not in identity)
+        search = _search(table, tuple(identity), others)
 
-        def find(session: Session) -> Mapping[str, Any] | None:
-            rows = session.connection().execute(search, identity).all()
-            return next((row._asdict() for row in rows if matches(row, identity)), None)
+        def find_or_store(connection: Connection) -> Mapping[str, Any]:
+            found = connection.execute(search, identity).first()
+            if found is not None:
+                return found._asdict()
+            with self._model_db.transaction(connection):
+                return stored(connection, table, values)
 
-        def store(session: Session) -> Mapping[str, Any]:
-            done = session.connection().execute(addition, values)
-            return values | dict(zip(key, done.inserted_primary_key or (), strict=True))
-
-        found = self._model_db.run(find)
-        if found is not None:
-            return found
         try:
-            return self._model_db.run(store, write=True)
+            return self._model_db.run(find_or_store)
         except ConstraintError:
-            # Another process was first, or this one was and did not get the answer.
-            found = self._model_db.run(find)
-            if found is None:
-                raise
-            return found
+            # Another process was first, and its row is found now; or it is another constraint.
+            return self._model_db.run(find_or_store)
 
 
 @cache
-def _by_columns(table: type[Base], names: tuple[str, ...]) -> tuple[Select[Any], Insert, list[str]]:
-    """How a row is found by some of its columns and stored, and the names of its primary key.
+def _search(table: Table, identity: tuple[str, ...], names: tuple[str, ...]) -> Select[Any]:
+    """Asks for the row of an identity: its key and other columns. Made once, for making it is slow.
 
-    Made once, for making statements takes as long as asking a server.
+    Blanks at the end of a name, of which MySQL and MariaDB take no notice, are told by how long
+    all names are together. To give the names back for ``matching`` would take longer.
     """
-    columns = inspect(table).columns
-    found = select(*columns).where(*(columns[name] == bindparam(name) for name in names))
-    return found, insert(table), [column.name for column in inspect(table).primary_key]
+    columns = [table.c[name] for name in identity]
+    wanted = [bindparam(name, type_=String) for name in identity]
+    return (
+        select(*table.primary_key, *(table.c[name] for name in names))
+        .where(*map(eq, columns, wanted))
+        .where(func.length(reduce(add, columns)) == func.length(reduce(add, wanted)))
+    )
 
 
 def _check_names(**names: str) -> None:

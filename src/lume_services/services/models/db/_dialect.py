@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from lume_services.services.settings import TLSConfig
 
 __all__ = [
-    "BEGIN",
     "MIGRATION_S",
     "Dialect",
     "dialect_of",
@@ -22,9 +21,6 @@ __all__ = [
     "missing_driver",
     "ping_idle_connections",
 ]
-
-BEGIN = "lume_begin"
-"""Execution option of an engine: the statement that begins its transactions."""
 
 MIGRATION_S = 60
 """How long an upgrade waits for another one, or for those who use the tables."""
@@ -79,14 +75,28 @@ class Dialect:
 
     def set_up(self, engine: Engine, *, migrating: bool) -> None:
         """Listen to what happens to an engine that has not connected yet."""
-        if self.begin_write is None:
-            return
 
-        @event.listens_for(engine, "begin")
-        def _begun(connection: Connection) -> None:
-            statement = connection.get_execution_options().get(BEGIN, self.begin_read)
-            if statement is not None:
-                connection.exec_driver_sql(statement)
+    def begin(self, connection: Connection, *, write: bool) -> None:
+        """Begin a transaction, where there is one.
+
+        Neither by an event of SQLAlchemy's, whose engines then ask for listeners at every turn, nor
+        by ``exec_driver_sql``: together they are a sixth of what storing a row takes.
+        """
+        statement = self.begin_write if write else self.begin_read
+        if statement is None:
+            return
+        cursor = connection.connection.cursor()
+        dialect = connection.dialect
+        try:
+            cursor.execute(statement)
+        except dialect.loaded_dbapi.Error as error:
+            lost = dialect.is_disconnect(error, connection.connection, cursor)
+            if lost:
+                connection.invalidate(error)
+            raise exc.DBAPIError.instance(
+                statement, None, error, dialect.loaded_dbapi.Error, connection_invalidated=lost
+            ) from error
+        cursor.close()
 
     def lock(self, connection: Connection) -> None:
         """Let one process at a time migrate; held until the connection is closed."""

@@ -86,7 +86,6 @@ class MySQL(Dialect):
 
     def set_up(self, engine: Engine, *, migrating: bool) -> None:
         """Use connections of our own class."""
-        super().set_up(engine, migrating=migrating)
         # A table of some thousand rows is altered in seconds; this is for a server that hangs.
         answer_s = 10 * MIGRATION_S if migrating else self.answer_s
 

@@ -101,7 +101,6 @@ class PostgreSQL(Dialect):
 
     def set_up(self, engine: Engine, *, migrating: bool) -> None:
         """Use connections of our own class, which write only where a transaction says so."""
-        super().set_up(engine, migrating=migrating)
         answer_s = 10 * MIGRATION_S if migrating else self.answer_s
 
         @event.listens_for(engine, "do_connect")

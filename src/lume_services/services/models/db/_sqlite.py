@@ -61,13 +61,19 @@ class SQLite(Dialect):
         Migrations replace tables that others refer to, and cannot switch foreign keys off inside
         their transaction.
         """
-        super().set_up(engine, migrating=migrating)
 
         @event.listens_for(engine, "connect")
         def _connected(connection: sqlite3.Connection, record: object) -> None:
             use_write_ahead_log(connection, Path(str(engine.url.database)))
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute(f"PRAGMA foreign_keys={'OFF' if migrating else 'ON'}")
+
+    def begin(self, connection: Connection, *, write: bool) -> None:
+        """End the transaction that has read: it may not become one that writes."""
+        driver = connection.connection.driver_connection
+        if write and driver is not None and driver.in_transaction:
+            connection.exec_driver_sql("ROLLBACK")
+        super().begin(connection, write=write)
 
     def version(self, connection: Connection) -> str:
         """Asks the library."""

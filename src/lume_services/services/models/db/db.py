@@ -11,8 +11,17 @@ from typing import TypeVar
 from urllib.parse import quote, quote_plus
 from uuid import uuid4
 
-from sqlalchemy import URL, Engine, NullPool, create_engine, event, exc, make_url
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    create_engine,
+    event,
+    exc,
+    insert,
+    make_url,
+)
 
 from lume_services.errors import (
     ConfigurationError,
@@ -26,12 +35,11 @@ from lume_services.errors import (
 from lume_services.services._retry import retried
 from lume_services.services.models.db import migrations
 from lume_services.services.models.db._dialect import (
-    BEGIN,
     dialect_of,
     missing_driver,
     ping_idle_connections,
 )
-from lume_services.services.models.db.schema import Project
+from lume_services.services.models.db.schema import PROJECT
 from lume_services.services.models.settings import ModelDBConfig
 
 __all__ = ["ModelDB"]
@@ -65,7 +73,6 @@ class ModelDB:
         self._url = _url(config)
         self._lock = RLock()
         self._engine: Engine | None = None
-        self._writing: Engine  # of the same connections
         self._pid = os.getpid()
         self._checked = False
         self._reached = False
@@ -78,7 +85,7 @@ class ModelDB:
         """The SQLAlchemy engine, made on first access.
 
         Its connections are in the driver's autocommit mode, and those of servers only read,
-        unless ``session(write=True)`` begins a transaction.
+        unless ``connection(write=True)`` or ``transaction`` begins a transaction.
 
         Raises:
             ConfigurationError: The dialect is unknown, a driver is not installed, or a setting
@@ -88,21 +95,16 @@ class ModelDB:
         with self._lock:
             if self._engine is None:
                 self._engine = self._new_engine()
-                self._writing = self._engine.execution_options(**{BEGIN: self._dialect.begin_write})
             return self._engine
 
     @contextmanager
-    def session(self, *, write: bool = False) -> Iterator[Session]:
-        """A SQLAlchemy session, for queries of your own.
-
-        What is read stays usable when the session has ended.
+    def connection(self, *, write: bool = False) -> Iterator[Connection]:
+        """A SQLAlchemy connection, for queries of your own.
 
         Args:
-            write: Make the block one transaction: commit at the end, or undo everything when an
-                exception leaves the block. A SQLite database is locked for other writers from the
-                first statement, so that what was read in the block cannot change before it is
-                written. Without it nothing is kept, or a server refuses to write, and on servers
-                each statement sees what is stored at its time.
+            write: Make the block one transaction: see ``transaction``. Without it nothing is kept,
+                or a server refuses to write, and on servers each statement sees what is stored at
+                its time.
 
         Raises:
             ModelDBError: The database refused a statement.
@@ -113,14 +115,32 @@ class ModelDB:
         """
         with self._errors():
             self._check_schema()
-            engine = self.engine
-            with Session(self._writing if write else engine, expire_on_commit=False) as session:
-                yield session
+            with self.engine.connect() as connection:
                 if write:
-                    session.commit()
+                    with self.transaction(connection):
+                        yield connection
+                else:
+                    self._dialect.begin(connection, write=False)
+                    yield connection
 
-    def run(self, work: Callable[[Session], T], *, write: bool = False) -> T:
-        """Do something in a session, again where it failed for a passing reason.
+    @contextmanager
+    def transaction(self, connection: Connection) -> Iterator[None]:
+        """Make a block, on a connection that has only read, one transaction that writes.
+
+        It is committed at the end, or undone when an exception leaves the block. A SQLite database
+        is locked for other writers from the first statement, so that what was read in the block
+        cannot change before it is written.
+
+        Args:
+            connection: One that ``connection`` or ``run`` gave.
+        """
+        # SQLAlchemy's own, which began with the first statement that has read.
+        with connection.get_transaction() or connection.begin():
+            self._dialect.begin(connection, write=True)
+            yield
+
+    def run(self, work: Callable[[Connection], T], *, write: bool = False) -> T:
+        """Do something with a connection, again where it failed for a passing reason.
 
         A lost connection, a deadlock and the like are tried again, with growing pauses, for
         ``LUME_MODEL_DB__CONNECTION__RETRY_S`` seconds, once the server has been reached.
@@ -128,15 +148,15 @@ class ModelDB:
         Args:
             work: What to do. It may be done several times, even after a commit whose answer was
                 lost, so it has to find what it has stored already.
-            write: See ``session``.
+            write: See ``connection``.
 
         Raises:
-            ModelDBError: As ``session`` does.
+            ModelDBError: As ``connection`` does.
         """
 
         def attempt() -> T:
-            with self.session(write=write) as session:
-                return work(session)
+            with self.connection(write=write) as connection:
+                return work(connection)
 
         return self._retried(attempt)
 
@@ -148,7 +168,7 @@ class ModelDB:
 
         Raises:
             SchemaError: The tables are of a later version, or those of something else.
-            ModelDBError: As ``session`` does.
+            ModelDBError: As ``connection`` does.
         """
         self._retried(self._apply_schema)
 
@@ -156,7 +176,7 @@ class ModelDB:
         """The revision of the database's tables; None when it has none, or those of 0.x.
 
         Raises:
-            ModelDBError: As ``session`` does.
+            ModelDBError: As ``connection`` does.
         """
 
         def ask() -> str | None:
@@ -178,7 +198,7 @@ class ModelDB:
         """What the database is, and its version: ``MariaDB 10.11.14``; asks the server.
 
         Raises:
-            ModelDBError: As ``session`` does.
+            ModelDBError: As ``connection`` does.
         """
 
         def ask() -> str:
@@ -192,13 +212,13 @@ class ModelDB:
 
         Raises:
             SchemaError: The tables are not those of this version.
-            ModelDBError: As ``session`` does.
+            ModelDBError: As ``connection`` does.
         """
 
-        def store_and_undo(session: Session) -> None:
-            session.add(Project(project_name=f"check {uuid4().hex}", description=""))
-            session.flush()
-            session.rollback()
+        def store_and_undo(connection: Connection) -> None:
+            row = {"project_name": f"check {uuid4().hex}", "description": ""}
+            connection.execute(insert(PROJECT), row)
+            connection.rollback()
 
         self.run(store_and_undo, write=True)
 
@@ -207,7 +227,7 @@ class ModelDB:
 
         Raises:
             SchemaError: They are not; the message says what to run.
-            ModelDBError: As ``session`` does.
+            ModelDBError: As ``connection`` does.
         """
         revision = self.current_revision()
         if revision != migrations.HEAD:
@@ -244,7 +264,6 @@ class ModelDB:
                     url,
                     poolclass=NullPool,
                     connect_args=arguments,
-                    execution_options={BEGIN: self._dialect.begin_write},
                 )
             else:
                 engine = create_engine(
@@ -300,7 +319,7 @@ class ModelDB:
             engine = self._new_engine(migrating=True)
             with engine.connect() as connection:
                 self._dialect.lock(connection)
-                with connection.begin():
+                with self.transaction(connection):
                     try:
                         migrations.upgrade(connection)
                     except SchemaError as error:

@@ -1,53 +1,58 @@
-"""The registry's tables.
+"""The registry's tables, and their rows as the service hands them out.
 
-Each row knows what it belongs to (``flow.deployment.model``), loaded in the same statement; what
-belongs to it is asked of ``ModelDBService``. Rows that the service hands out are detached copies:
-they can be used anywhere and for any time, pickled too, and refuse to be changed.
+Each row holds what it belongs to (``flow.deployment.model``), read by the same statement; what
+belongs to it is asked of ``ModelDBService``. Rows are copies of what the registry keeps: values
+that can be used anywhere and for any time, compared and pickled, and that refuse to be changed.
 
 Names and constraints are those of LUME-services 0.x; ``migrations`` says what was added.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, ClassVar
 
 from sqlalchemy import (
+    Boolean,
+    Column,
     Computed,
-    DateTime,
-    Dialect,
     ForeignKey,
+    Integer,
+    MetaData,
     String,
-    Text,
+    Table,
     UniqueConstraint,
-    event,
     func,
-    inspect,
 )
-from sqlalchemy.dialects.mysql import LONGTEXT
-from sqlalchemy.engine import Connection
-from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column, relationship
-from sqlalchemy.types import TypeDecorator
 
 from lume_services.errors import ModelDBError
+from lume_services.services.models.db._types import JSONText, UTCDateTime
 
 __all__ = [
-    "Base",
+    "DEPLOYMENT",
+    "FLOW",
+    "FLOW_OF_FLOWS",
+    "METADATA",
+    "MODEL",
+    "PROJECT",
     "Deployment",
     "Flow",
     "FlowOfFlows",
     "Model",
     "Project",
+    "Row",
     "check_text",
     "storable",
 ]
 
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
 # MySQL's and MariaDB's default collation takes 'A' and 'a' for the same name.
-_TABLE_OPTIONS = {
+_OPTIONS: dict[str, Any] = {
     f"{dialect}_{option}": value
     for dialect in ("mysql", "mariadb")
     for option, value in {
@@ -58,168 +63,174 @@ _TABLE_OPTIONS = {
 }
 
 
-class UTCDateTime(TypeDecorator[datetime]):
-    """An aware datetime in UTC; databases that keep no time zone keep the UTC time."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Convert to UTC; a naive value is taken as UTC."""
-        return None if value is None else _utc(value)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give the time zone back."""
-        return None if value is None else _utc(value)
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
-class JSONText(TypeDecorator[dict[str, Any]]):
-    """A JSON object as text: databases' own JSON types know no infinity, which ranges hold."""
+METADATA = MetaData()
 
-    # A plain TEXT ends at 64 KiB on MySQL and MariaDB.
-    impl = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
-    cache_ok = True
+MODEL = Table(
+    "model",
+    METADATA,
+    Column("model_id", Integer, primary_key=True),
+    Column("created", UTCDateTime, nullable=False, default=_now, server_default=func.now()),
+    Column("author", String(50), nullable=False),
+    Column("laboratory", String(50), nullable=False),
+    Column("facility", String(50), nullable=False),
+    Column("beampath", String(50), nullable=False),
+    Column("description", String(255), nullable=False),
+    UniqueConstraint(
+        "author", "laboratory", "facility", "beampath", "description", name="_model_entry"
+    ),
+    **_OPTIONS,
+)
 
-    def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> str | None:
-        """Write JSON."""
-        return None if value is None else json.dumps(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> dict[str, Any] | None:
-        """Read JSON."""
-        return None if value is None else json.loads(value)
-
-
-class Base(DeclarativeBase):
-    """What all tables share."""
-
-    _shown: ClassVar[tuple[str, ...]] = ()
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        state = inspect(self, raiseerr=False)  # None while the row is being made
-        if state is not None and state.detached:
-            raise AttributeError(
-                f"{name} of {self!r} cannot be set: this is a copy of what the registry keeps"
-            )
-        super().__setattr__(name, value)
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._shown)
-        return f"{type(self).__name__}({shown})"
-
-
-class Model(Base):
-    """A model of a beamline, whatever its versions: five names that together are its identity."""
-
-    __tablename__ = "model"
-    __table_args__ = (
-        UniqueConstraint(
-            "author", "laboratory", "facility", "beampath", "description", name="_model_entry"
-        ),
-        _TABLE_OPTIONS,
-    )
-    _shown = ("model_id", "author", "laboratory", "facility", "beampath", "description")
-
-    model_id: Mapped[int] = mapped_column(primary_key=True)
-    created: Mapped[datetime] = mapped_column(
-        UTCDateTime, default=lambda: datetime.now(UTC), server_default=func.now()
-    )
-    author: Mapped[str] = mapped_column(String(50))
-    laboratory: Mapped[str] = mapped_column(String(50))
-    facility: Mapped[str] = mapped_column(String(50))
-    beampath: Mapped[str] = mapped_column(String(50))
-    description: Mapped[str] = mapped_column(String(255))
-
-
-class Deployment(Base):
-    """One version of a model, and where its code comes from."""
-
-    __tablename__ = "deployment"
-    __table_args__ = (
-        UniqueConstraint("model_id", "version", name="_deployment_unique"),
-        UniqueConstraint("live_model_id", name="_one_live_deployment"),
-        _TABLE_OPTIONS,
-    )
-    _shown = ("deployment_id", "model_id", "version", "is_live")
-
-    deployment_id: Mapped[int] = mapped_column(primary_key=True)
-    version: Mapped[str] = mapped_column(String(64))
-    deploy_date: Mapped[datetime] = mapped_column(
-        UTCDateTime, default=lambda: datetime.now(UTC), server_default=func.now()
-    )
-    package_import_name: Mapped[str | None] = mapped_column(String(255))
-    asset_dir: Mapped[str | None] = mapped_column(String(255))
-    source: Mapped[str | None] = mapped_column(String(1024))
-    sha256: Mapped[str | None] = mapped_column(String(64))
-    image: Mapped[str | None] = mapped_column(String(255))
-    is_live: Mapped[bool]
-    model_id: Mapped[int] = mapped_column(ForeignKey("model.model_id"))
-    kind: Mapped[str] = mapped_column(String(50), server_default="package")
-    entry_point: Mapped[str | None] = mapped_column(String(255))
-    variables: Mapped[dict[str, Any] | None] = mapped_column(JSONText)
+DEPLOYMENT = Table(
+    "deployment",
+    METADATA,
+    Column("deployment_id", Integer, primary_key=True),
+    Column("version", String(64), nullable=False),
+    Column("deploy_date", UTCDateTime, nullable=False, default=_now, server_default=func.now()),
+    Column("package_import_name", String(255)),
+    Column("asset_dir", String(255)),
+    Column("source", String(1024)),
+    Column("sha256", String(64)),
+    Column("image", String(255)),
+    Column("is_live", Boolean, nullable=False),
+    Column("model_id", ForeignKey(MODEL.c.model_id), nullable=False),
+    Column("kind", String(50), nullable=False, server_default="package"),
+    Column("entry_point", String(255)),
+    Column("variables", JSONText),
     # The database computes it, and it is unique: a second live deployment of a model cannot be
     # stored. A partial index would say the same, but MySQL and MariaDB have none.
-    live_model_id: Mapped[int | None] = mapped_column(
-        Computed("CASE WHEN is_live THEN model_id END", persisted=True)
-    )
+    Column(
+        "live_model_id", Integer, Computed("CASE WHEN is_live THEN model_id END", persisted=True)
+    ),
+    UniqueConstraint("model_id", "version", name="_deployment_unique"),
+    UniqueConstraint("live_model_id", name="_one_live_deployment"),
+    **_OPTIONS,
+)
 
-    model: Mapped[Model] = relationship(lazy="joined", innerjoin=True)
+PROJECT = Table(
+    "project",
+    METADATA,
+    Column("project_name", String(50), primary_key=True),
+    Column("description", String(255), nullable=False),
+    **_OPTIONS,
+)
+
+FLOW = Table(
+    "flow",
+    METADATA,
+    Column("flow_id", String(255), primary_key=True),
+    Column("flow_name", String(255), nullable=False),
+    Column("project_name", ForeignKey(PROJECT.c.project_name), nullable=False),
+    Column("deployment_id", ForeignKey(DEPLOYMENT.c.deployment_id), nullable=False),
+    Column("entry_point", String(255)),
+    **_OPTIONS,
+)
+
+FLOW_OF_FLOWS = Table(
+    "flow_of_flows",
+    METADATA,
+    Column("_id", Integer, key="id", primary_key=True),
+    Column("parent_flow_id", ForeignKey(FLOW.c.flow_id), nullable=False),
+    Column("flow_id", ForeignKey(FLOW.c.flow_id), nullable=False),
+    Column("position", Integer, nullable=False),
+    UniqueConstraint("parent_flow_id", "flow_id", name="_flow_of_flow_entry"),
+    **_OPTIONS,
+)
 
 
-class Project(Base):
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What all rows are: a field for each column, and then one for each row it belongs to."""
+
+    table: ClassVar[Table]
+    belongs_to: ClassVar[Mapping[str, type[Row]]] = {}
+    """The last fields: rows of other tables, whose keys it holds under the keys' own names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model(Row):
+    """A model of a beamline, whatever its versions: five names that together are its identity."""
+
+    table = MODEL
+
+    model_id: int
+    created: datetime = field(repr=False)
+    author: str
+    laboratory: str
+    facility: str
+    beampath: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment(Row):
+    """One version of a model, and where its code comes from."""
+
+    table = DEPLOYMENT
+    belongs_to: ClassVar = {"model": Model}
+
+    deployment_id: int
+    model_id: int
+    version: str
+    is_live: bool
+    deploy_date: datetime = field(repr=False)
+    package_import_name: str | None = field(repr=False)
+    asset_dir: str | None = field(repr=False)
+    source: str | None = field(repr=False)
+    sha256: str | None = field(repr=False)
+    image: str | None = field(repr=False)
+    kind: str = field(repr=False)
+    entry_point: str | None = field(repr=False)
+    variables: dict[str, Any] | None = field(repr=False, hash=False)
+    live_model_id: int | None = field(repr=False)
+    model: Model = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Project(Row):
     """A name that flows and results are grouped under."""
 
-    __tablename__ = "project"
-    __table_args__ = _TABLE_OPTIONS
-    _shown = ("project_name", "description")
+    table = PROJECT
 
-    project_name: Mapped[str] = mapped_column(String(50), primary_key=True)
-    description: Mapped[str] = mapped_column(String(255))
+    project_name: str
+    description: str
 
 
-class Flow(Base):
+@dataclass(frozen=True, slots=True)
+class Flow(Row):
     """A workflow that runs a deployment; ``flow_id`` is what results are recorded under."""
 
-    __tablename__ = "flow"
-    __table_args__ = _TABLE_OPTIONS
-    _shown = ("flow_id", "flow_name", "project_name", "deployment_id")
+    table = FLOW
+    belongs_to: ClassVar = {"project": Project, "deployment": Deployment}
 
-    flow_id: Mapped[str] = mapped_column(String(255), primary_key=True)
-    flow_name: Mapped[str] = mapped_column(String(255))
-    project_name: Mapped[str] = mapped_column(ForeignKey("project.project_name"))
-    deployment_id: Mapped[int] = mapped_column(ForeignKey("deployment.deployment_id"))
-    entry_point: Mapped[str | None] = mapped_column(String(255))
-
-    project: Mapped[Project] = relationship(lazy="joined", innerjoin=True)
-    deployment: Mapped[Deployment] = relationship(lazy="joined", innerjoin=True)
+    flow_id: str
+    flow_name: str
+    project_name: str
+    deployment_id: int
+    entry_point: str | None = field(repr=False)
+    project: Project = field(repr=False)
+    deployment: Deployment = field(repr=False)
 
 
-class FlowOfFlows(Base):
+@dataclass(frozen=True, slots=True)
+class FlowOfFlows(Row):
     """One flow's place in a flow that is made of others."""
 
-    __tablename__ = "flow_of_flows"
-    __table_args__ = (
-        UniqueConstraint("parent_flow_id", "flow_id", name="_flow_of_flow_entry"),
-        _TABLE_OPTIONS,
-    )
-    _shown = ("parent_flow_id", "flow_id", "position")
+    table = FLOW_OF_FLOWS
+    belongs_to: ClassVar = {"flow": Flow}
 
-    id: Mapped[int] = mapped_column("_id", primary_key=True)
-    parent_flow_id: Mapped[str] = mapped_column(ForeignKey("flow.flow_id"))
-    flow_id: Mapped[str] = mapped_column(ForeignKey("flow.flow_id"))
-    position: Mapped[int]
-
-    parent_flow: Mapped[Flow] = relationship(foreign_keys=[parent_flow_id])
-    flow: Mapped[Flow] = relationship(foreign_keys=[flow_id], lazy="joined", innerjoin=True)
+    id: int = field(repr=False)
+    parent_flow_id: str
+    flow_id: str
+    position: int
+    flow: Flow = field(repr=False)
 
 
-@event.listens_for(Base, "before_insert", propagate=True)
-@event.listens_for(Base, "before_update", propagate=True)
-def _check_row(mapper: Mapper[Any], connection: Connection, row: Base) -> None:
-    columns = mapper.column_attrs.keys()
-    check_text(type(row), {name: getattr(row, name) for name in columns})
-
-
-def check_text(table: type[Base], values: Mapping[str, object]) -> None:
+def check_text(table: Table, values: Mapping[str, object]) -> None:
     """Refuse text that some database cannot keep: one stores it, others cut or refuse it.
 
     Args:
@@ -234,7 +245,7 @@ def check_text(table: type[Base], values: Mapping[str, object]) -> None:
         value = values.get(name)
         if value is None:
             continue
-        column = f"{table.__tablename__}.{name}"
+        column = f"{table.name}.{name}"
         if not isinstance(value, str):
             raise ModelDBError(f"{column} is text, not {type(value).__name__}: {value!r}")
         if length is not None and len(value) > length:
@@ -247,18 +258,15 @@ def check_text(table: type[Base], values: Mapping[str, object]) -> None:
 
 
 @cache
-def _texts(table: type[Base]) -> list[tuple[str, int | None]]:
+def _texts(table: Table) -> list[tuple[str, int | None]]:
     """The columns that hold text, and how much of it."""
-    columns = (
-        (name, column.columns[0].type) for name, column in inspect(table).column_attrs.items()
-    )
-    return [(name, kind.length) for name, kind in columns if isinstance(kind, String)]
+    return [
+        (name, column.type.length)
+        for name, column in table.columns.items()
+        if isinstance(column.type, String)
+    ]
 
 
 def storable(text: str) -> bool:
     """Whether every database can keep this text: PostgreSQL has no NUL, none has half a pair."""
-    return re.search("[\0\ud800-\udfff]", text) is None
-
-
-def _utc(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return _NO_TEXT.search(text) is None

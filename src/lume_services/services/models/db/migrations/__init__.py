@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from lume_services.errors import SchemaError
-from lume_services.services.models.db.schema import Base
+from lume_services.services.models.db.schema import METADATA
 
 __all__ = ["HEAD", "REVISIONS", "advice", "current_revision", "upgrade"]
 
@@ -107,7 +107,7 @@ def upgrade(connection: Connection) -> None:
         raise SchemaError(advice(revision))
     if revision is None and _is_new(connection):
         _VERSION.create(connection, checkfirst=True)
-        Base.metadata.create_all(connection)
+        METADATA.create_all(connection)
         connection.execute(insert(_VERSION).values(version_num=HEAD))
         return
 
@@ -126,11 +126,12 @@ def upgrade(connection: Connection) -> None:
 def _is_new(connection: Connection) -> bool:
     """Whether there are no tables, or such as ``create_all`` left that did not come to its end."""
     found = inspect(connection)
-    there = [table for table in Base.metadata.tables.values() if found.has_table(table.name)]
+    there = [table for table in METADATA.tables.values() if found.has_table(table.name)]
     if not found.has_table(_VERSION.name):
         return not there
     return all(
-        table.columns.keys() == [column["name"] for column in found.get_columns(table.name)]
+        [column.name for column in table.columns]
+        == [column["name"] for column in found.get_columns(table.name)]
         for table in there
     )
 

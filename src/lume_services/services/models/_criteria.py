@@ -114,6 +114,8 @@ def matching(rows: Sequence[T], criteria: Mapping[str, object]) -> list[T]:
     MySQL and MariaDB take no notice of blanks at the end; they have collations that do, but none
     that both have.
     """
+    if not rows:
+        return []
     texts = [
         (attrgetter(name), written(value) if name == "version" else {value})
         for name, value in criteria.items()

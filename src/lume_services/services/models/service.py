@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache, reduce
-from operator import add, eq
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -14,17 +13,15 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
-    String,
     Table,
     bindparam,
     exists,
-    func,
     select,
 )
 
 from lume_services.errors import ConstraintError, InvalidInputError, ModelDBError
 from lume_services.services.models import _deployments, _flow_of_flows
-from lume_services.services.models._criteria import age, asked, not_found, only
+from lume_services.services.models._criteria import age, asked, matching, not_found, only
 from lume_services.services.models._rows import R, stored
 from lume_services.services.models.db import ModelDB
 from lume_services.services.models.db.schema import (
@@ -442,20 +439,15 @@ class ModelDBService:
     def _get_or_create(
         self, table: Table, values: dict[str, Any], *unique: str
     ) -> Mapping[str, Any]:
-        """Find the row with these values, of which some or all are its identity, or store it.
-
-        Returns:
-            Its key, and at least the values that are not of its identity.
-        """
+        """Find the row with these values, of which some or all are its identity, or store it."""
         check_text(table, values)
         identity = {name: values[name] for name in unique or values}
-        others = tuple(name for name in values if name not in identity)
-        search = _search(table, tuple(identity), others)
+        search = _search(table, tuple(identity), tuple(values))
 
         def find_or_store(connection: Connection) -> Mapping[str, Any]:
-            found = connection.execute(search, identity).first()
-            if found is not None:
-                return found._asdict()
+            found = connection.execute(search, identity).all()
+            for row in matching(found, identity):
+                return row._asdict()
             with self._model_db.transaction(connection):
                 return stored(connection, table, values)
 
@@ -468,17 +460,14 @@ class ModelDBService:
 
 @cache
 def _search(table: Table, identity: tuple[str, ...], names: tuple[str, ...]) -> Select[Any]:
-    """Asks for the row of an identity: its key and other columns. Made once, for making it is slow.
+    """Asks for the key and some columns by an identity; made once, for making it is slow.
 
-    Blanks at the end of a name, of which MySQL and MariaDB take no notice, are told by how long
-    all names are together. To give the names back for ``matching`` would take longer.
+    What is not asked for costs nothing: PyMySQL reads what a column is called and is of as slowly
+    as what is in it.
     """
-    columns = [table.c[name] for name in identity]
-    wanted = [bindparam(name, type_=String) for name in identity]
-    return (
-        select(*table.primary_key, *(table.c[name] for name in names))
-        .where(*map(eq, columns, wanted))
-        .where(func.length(reduce(add, columns)) == func.length(reduce(add, wanted)))
+    columns = dict.fromkeys((*table.primary_key.columns.keys(), *names))
+    return select(*(table.c[name] for name in columns)).where(
+        *(table.c[name] == bindparam(name) for name in identity)
     )
 
 

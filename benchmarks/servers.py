@@ -179,13 +179,15 @@ def registry_on_mariadb(folder: Path) -> Iterator[Row]:
 
         def insert() -> None:
             identity = list(_identity(names, next(counter)).values())
+            created = datetime.now(UTC).replace(tzinfo=None)
             connection.ping()
             cursor.execute(f"SELECT {columns} FROM model WHERE {where}", identity)
             assert not cursor.fetchall()
             connection.rollback()
-            connection.ping()
+            cursor.execute("START TRANSACTION READ WRITE")
             cursor.execute(
-                f"INSERT INTO model ({', '.join(names)}) VALUES (%s, %s, %s, %s, %s)", identity
+                f"INSERT INTO model (created, {', '.join(names)}) VALUES (%s, %s, %s, %s, %s, %s)",
+                [created, *identity],
             )
             connection.commit()
 

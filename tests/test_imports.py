@@ -36,7 +36,8 @@ HEAVY = [
 PUBLIC = {
     "config": "Context EnvironmentVariable LUMEServicesSettings configure context get_env_vars",
     "models": "Model grid",
-    "results": "ImpactResult Provenance Result describe_error field frame get_result_from_string",
+    "results": "ImpactResult Provenance RESULT_CODEC Result describe_error field frame "
+    "get_result_from_string",
     "results.legacy": "Migrated array_from_pickle migrate_results result_from_original",
     "files": "FILE_CODEC File HDF5File ImageFile TextFile YAMLFile get_file_from_serializer_string",
     "flows": "DBMappedParameter FileMappedParameter Flow FlowOfFlows MappedParameter "
@@ -44,14 +45,15 @@ PUBLIC = {
     "tasks": "LoadDBResult LoadFile SaveDBResult SaveFile check_local_execution "
     "configure_lume_services load_db_result load_file prepare_lume_model_variables "
     "save_db_result save_file",
-    "engine": "InlineFlow InlineTask LocalRun check_parameters flow local_run parameters_of task",
+    "engine": "InlineFlow InlineTask LocalRun check_parameters check_stop entry_point_of flow "
+    "local_run parameters_of task",
     "serialization": "BLOB_THRESHOLD Codec DOCUMENT_LIMIT GetBlob PutBlob blob_digests "
-    "canonical_hash decode decode_name document_size encode encode_name fit hash_only register "
-    "unfit",
+    "canonical_hash decode decode_name document_size encode encode_name fit from_json hash_only "
+    "register to_json unfit",
     "testing": "BackendConformance ConfinedFilesystemConformance FilesystemConformance "
     "MemoryResultsDB ResultsDBConformance SharedResultsDBConformance",
-    "plugins": "BACKENDS FILESYSTEMS FILE_TYPES RESULTS_DBS RESULT_TYPES VALUES check load "
-    "load_announced names",
+    "plugins": "BACKENDS FILESYSTEMS FILE_TYPES RESULTS_DBS RESULT_TYPES VALUES WORKERS check "
+    "load load_announced names",
     "services.results": "ResultsDB ResultsDBConfig ResultsDBService",
     "services.results.mongodb": "MongodbResultsDB MongodbResultsDBConfig",
     "services.models": "ModelDBService flow_id",
@@ -61,7 +63,8 @@ PUBLIC = {
         "Filesystem LocalFilesystem MountedFilesystem RemoteFilesystem Serializer"
     ),
     "services.scheduling": "SchedulingService",
-    "services.scheduling.backends": "Backend Capability LocalBackend LogRecord Run RunState",
+    "services.scheduling.backends": "Backend Capability FlowRunHandle LocalBackend LogRecord "
+    "RunState",
 }
 
 

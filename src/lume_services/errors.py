@@ -37,6 +37,7 @@
     ├── ModelLoadError                     what was registered cannot be loaded here
     ├── ModelFailedError                   a model ended the program, or raised in a command
     └── FlowError                          a flow is defined or used wrongly
+        ├── SchedulingUnavailableError         (ConnectionError) the Prefect server is away for now
         ├── FlowOfFlowsError                   (ValueError) a flow of flows does not fit together
         └── RunError                           a run did not end as it should
             ├── RunCancelledError
@@ -85,6 +86,7 @@ __all__ = [
     "RunCancelledError",
     "RunError",
     "RunTimeoutError",
+    "SchedulingUnavailableError",
     "SchemaError",
     "SerializationError",
     "UnknownPluginError",
@@ -241,6 +243,10 @@ class ModelFailedError(LUMEServicesError):
 
 class FlowError(LUMEServicesError):
     """A flow is defined or used wrongly."""
+
+
+class SchedulingUnavailableError(FlowError, ConnectionError):
+    """The Prefect server cannot be reached, or was lost: the same call may succeed later."""
 
 
 class FlowOfFlowsError(FlowError, ValueError):

@@ -25,15 +25,19 @@ except ModuleNotFoundError as error:
     ) from error
 
 from lume_services.engine._decorators import InlineFlow, InlineTask, flow, task
+from lume_services.engine._entry_points import entry_point_of
 from lume_services.engine._local import LocalRun, local_run
 from lume_services.engine._parameters import check_parameters, parameters_of
 from lume_services.engine._plain import route_plain_calls
+from lume_services.engine._runs import check_stop
 
 __all__ = [
     "InlineFlow",
     "InlineTask",
     "LocalRun",
     "check_parameters",
+    "check_stop",
+    "entry_point_of",
     "flow",
     "local_run",
     "parameters_of",

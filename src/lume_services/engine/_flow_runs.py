@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from uuid import NAMESPACE_OID, uuid4, uuid5
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 from prefect.client.schemas.objects import FlowRun, State
 
@@ -40,6 +40,7 @@ class InlineFlowRun(InlineRun):
         parameters: Its parameters, bound to its signature.
         wait_for: Futures and states that must complete first.
         name: The run's name; by the flow's ``flow_run_name``, or made up, when None.
+        run_id: The id under which a server knows of it; made up when None.
         validate: Convert the parameters to their annotations, if the flow wants it.
         keep_results: Remember the runs of its tasks, and of the flows it calls, as ``children``.
 
@@ -57,12 +58,14 @@ class InlineFlowRun(InlineRun):
         wait_for: Any = None,
         *,
         name: str | None = None,
+        run_id: UUID | None = None,
         validate: bool = True,
         keep_results: bool = False,
     ) -> None:
-        # No server knows these ids; flow_id is the same for every run of a flow, as there.
+        # No server knows these ids, but for one that is given; flow_id is the same for every run of
+        # a flow, as there.
         self.record = FlowRun(
-            id=uuid4(),
+            id=run_id or uuid4(),
             flow_id=uuid5(NAMESPACE_OID, flow.name),
             **({} if name is None else {"name": name}),
             flow_version=flow.version,

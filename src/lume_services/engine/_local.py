@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import Context
 from typing import Any, Protocol
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import prefect
 from prefect.client.schemas.objects import State
@@ -62,6 +62,7 @@ def local_run(
     parameters: Mapping[str, Any],
     *,
     name: str | None = None,
+    run_id: UUID | None = None,
     keep_results: bool = True,
 ) -> LocalRun:
     """Prepare a run of a flow in this process.
@@ -71,6 +72,8 @@ def local_run(
             engine runs (starting a server of its own unless ``PREFECT_API_URL`` names one).
         parameters: Its parameters by name.
         name: A name for the run; made up when None.
+        run_id: The id under which a server knows of the run; then a plain Prefect flow runs inline
+            as well. Made up when None.
         keep_results: Keep what tasks return, for ``LocalRun.task_results``.
 
     Raises:
@@ -78,8 +81,10 @@ def local_run(
         FlowError: The flow is a generator function.
     """
     checked = checked_parameters(flow, parameters)
-    if isinstance(flow, InlineFlow):
-        run = InlineFlowRun(flow, checked, name=name, validate=False, keep_results=keep_results)
+    if isinstance(flow, InlineFlow) or run_id is not None:
+        run = InlineFlowRun(
+            flow, checked, name=name, run_id=run_id, validate=False, keep_results=keep_results
+        )
         return _Inline(run)
     return _ByPrefect(flow, parameters, name)
 

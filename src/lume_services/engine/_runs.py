@@ -41,7 +41,7 @@ from lume_services.engine._prefect import error_of, resolve_inputs_sync
 from lume_services.engine._states import HOOKS, final_state
 from lume_services.errors import FlowError, RunTimeoutError
 
-__all__ = ["InlineRun", "run_coroutine"]
+__all__ = ["InlineRun", "check_stop", "run_coroutine"]
 
 _HEARING_S = 0.05
 """Seconds, at most, until a run that waits to be retried hears that it should stop."""
@@ -187,7 +187,7 @@ class InlineRun(ABC):
     @contextmanager
     def _attempt(self) -> Iterator[None]:
         try:
-            self._raise_if_stopped()
+            self.raise_if_stopped()
             if self.children:
                 self.children.clear()  # those of the attempt before
             self.record.run_count += 1
@@ -265,7 +265,8 @@ class InlineRun(ABC):
             except Exception:  # a hook that fails does not change how the run ended
                 get_run_logger().exception("Its hook %r failed", hook)
 
-    def _raise_if_stopped(self) -> None:
+    def raise_if_stopped(self) -> None:
+        """Leave the flow when the run, or one that it is part of, was asked to stop."""
         if reason := self._stopped_by():
             raise Stopped(reason)
 
@@ -299,3 +300,10 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run(coroutine)
     run = partial(copy_context().run, asyncio.run, coroutine)
     return call_in_thread(run, name="lume-coroutine").result()
+
+
+def check_stop() -> None:
+    """Where a flow that waits for something hears that its run is to stop; it is left then."""
+    run: InlineRun | None = current_run.get()
+    if run is not None:
+        run.raise_if_stopped()

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lume_services.results._codec import ResultCodec
 from lume_services.results.frames import field, frame
 from lume_services.results.generic import Result, get_result_from_string
 from lume_services.results.provenance import Provenance, describe_error
+from lume_services.serialization import register
 
 if TYPE_CHECKING:
     from lume_services.results.impact import ImpactResult
 
 __all__ = [
+    "RESULT_CODEC",
     "ImpactResult",
     "Provenance",
     "Result",
@@ -26,6 +29,12 @@ __all__ = [
     "frame",
     "get_result_from_string",
 ]
+
+
+RESULT_CODEC = ResultCodec()
+"""Results as values, of runs for example."""
+
+register(RESULT_CODEC)
 
 
 def __getattr__(name: str) -> Any:

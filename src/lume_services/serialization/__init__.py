@@ -23,7 +23,9 @@ from lume_services.serialization._blobs import (
     PutBlob,
     blob_digests,
     canonical_hash,
+    from_json,
     hash_only,
+    to_json,
 )
 from lume_services.serialization._codecs import Codec, register
 from lume_services.serialization._decode import decode
@@ -45,7 +47,9 @@ __all__ = [
     "encode",
     "encode_name",
     "fit",
+    "from_json",
     "hash_only",
     "register",
+    "to_json",
     "unfit",
 ]

@@ -94,7 +94,7 @@ def _file_service(filesystems: list[Filesystem]) -> FileService:
 def _backend() -> Backend:
     settings = context.settings
     backend = plugins.load(plugins.BACKENDS, settings.backend, variable="LUME_BACKEND")
-    made: Backend = backend.from_settings(settings)
+    made: Backend = backend.from_settings(settings, results=context.results_db_service)
     return made
 
 

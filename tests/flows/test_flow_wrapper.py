@@ -134,7 +134,9 @@ def test_a_service_may_be_given() -> None:
     wrapped = Flow(prefect_flow=compute, project_name="injector")
     assert wrapped.run({"charge": 1}, service=service).result() == 3.0
     assert wrapped.run_and_return({"charge": 1}, service=service) == 3.0
-    assert wrapped.register(service=service) == "injector/twice-and-more"
+    flow_id = wrapped.register(service=service)
+    assert wrapped.register(service=service) == flow_id
+    assert service.submit(flow_id=flow_id, parameters={"charge": 1}).result() == 3.0
 
 
 def test_its_parameters_tell_names_and_defaults() -> None:

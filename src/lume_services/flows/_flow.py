@@ -14,7 +14,7 @@ from lume_services.errors import AmbiguousError, FlowError
 from lume_services.flows._find import load_flow, load_package_flow
 from lume_services.flows._mapped import MappedParameter
 from lume_services.services.scheduling import SchedulingService
-from lume_services.services.scheduling.backends import Run
+from lume_services.services.scheduling.backends import FlowRunHandle
 
 __all__ = ["Flow"]
 
@@ -101,17 +101,18 @@ class Flow:
             service: The scheduling service; that of the context when not given.
 
         Returns:
-            Its ``flow_id`` in the registry when it is registered there; what the backend calls it
-            otherwise.
+            Its ``flow_id``: that of the registry when it is registered there.
         """
         service = service or context.scheduling_service()
-        registration = service.register(flow=self.prefect_flow, project_name=self.project_name)
-        if deployment_id is None:
-            return registration
-        registry = context.model_db_service()
-        registry.store_project(self.project_name)
-        return registry.store_flow(
-            deployment_id=deployment_id, flow_name=self.name, project_name=self.project_name
+        flow_id = None
+        if deployment_id is not None:
+            registry = context.model_db_service()
+            registry.store_project(self.project_name)
+            flow_id = registry.store_flow(
+                deployment_id=deployment_id, flow_name=self.name, project_name=self.project_name
+            )
+        return service.register_flow(
+            flow=self.prefect_flow, project_name=self.project_name, flow_id=flow_id
         )
 
     def run(
@@ -119,7 +120,7 @@ class Flow:
         parameters: Mapping[str, Any] | None = None,
         *,
         service: SchedulingService | None = None,
-    ) -> Run:
+    ) -> FlowRunHandle:
         """Start the flow on the configured backend.
 
         Args:

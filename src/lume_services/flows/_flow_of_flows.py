@@ -13,13 +13,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lume_services.context import context
-from lume_services.engine import check_parameters
+from lume_services.engine import check_parameters, entry_point_of
 from lume_services.errors import FlowOfFlowsError, LUMEServicesWarning
 from lume_services.flows._find import meant_task
 from lume_services.flows._flow import Flow
 from lume_services.flows._flow_of_flows_run import FlowOfFlowsRun
 from lume_services.flows._mapped import AnyMappedParameter
 from lume_services.services.scheduling import SchedulingService
+from lume_services.services.scheduling.backends import Capability, FlowRunHandle
 
 __all__ = ["FlowOfFlows"]
 
@@ -119,12 +120,47 @@ class FlowOfFlows:
         parameters: Mapping[str, Any] | None = None,
         *,
         service: SchedulingService | None = None,
-    ) -> FlowOfFlowsRun:
+    ) -> FlowRunHandle:
         """Start the flows on the configured backend, one after the other as they become possible.
+
+        Where flows run elsewhere, so does what starts them: a run that takes one more place there.
 
         Args:
             parameters: Values by name, ``<flow>-<parameter>``; defaults fill the rest.
             service: The scheduling service; that of the context when not given.
+
+        Returns:
+            The handle of the whole.
+
+        Raises:
+            InvalidInputError: A parameter is unknown or missing.
+            FlowError: A flow cannot be run by the backend.
+        """
+        service = service or context.scheduling_service()
+        given = dict(parameters or {})
+        check_parameters(f"Flow of flows {self.name!r}", self.parameters, given)
+        if Capability.COORDINATES not in service.backend.capabilities:
+            return self.run_from_here(given, service=service)
+        from lume_services.flows._coordinating import coordinate
+
+        return service.run(
+            flow=coordinate,
+            parameters={"spec": self._spec(), "parameters": given},
+            project_name=self.project_name,
+            name=None,
+        )
+
+    def run_from_here(
+        self,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        service: SchedulingService | None = None,
+    ) -> FlowOfFlowsRun:
+        """Start the flows from this process, as ``run`` does where flows run in it.
+
+        Args:
+            parameters: As in ``run``.
+            service: As in ``run``.
 
         Returns:
             The handle of the whole, with those of the flows in ``runs``.
@@ -165,10 +201,29 @@ class FlowOfFlows:
             InvalidInputError: A parameter is unknown or missing.
             RunError: A flow failed; its exception is the cause.
         """
-        return self.run(parameters, service=service).result()
+        values: dict[str, Any] = self.run(parameters, service=service).result()
+        return values
 
     def __repr__(self) -> str:
         return f"FlowOfFlows({self.name!r}: {', '.join(self.composing_flows)})"
+
+    def _spec(self) -> dict[str, Any]:
+        """What ``from_yaml`` takes, with each flow where a job can import it."""
+        return {
+            "name": self.name,
+            "project_name": self.project_name,
+            "composing_flows": [
+                {
+                    "name": flow.name,
+                    "project_name": flow.project_name,
+                    "entrypoint": entry_point_of(flow.prefect_flow),
+                    "mapped_parameters": {
+                        name: mapped.model_dump() for name, mapped in flow.mapped_parameters.items()
+                    },
+                }
+                for flow in self.composing_flows.values()
+            ],
+        }
 
 
 class _FlowSpec(BaseModel):

@@ -12,7 +12,7 @@ from uuid import uuid4
 from lume_services._threads import call_in_thread
 from lume_services.errors import FlowOfFlowsError, RunCancelledError, RunError, RunTimeoutError
 from lume_services.services.scheduling import SchedulingService
-from lume_services.services.scheduling.backends import LogRecord, Run, RunState
+from lume_services.services.scheduling.backends import FlowRunHandle, LogRecord, RunState
 
 if TYPE_CHECKING:
     from lume_services.flows._flow import Flow
@@ -24,7 +24,7 @@ class _ParentFailedError(RunError):
     """A flow was not started, because one that it needs did not complete."""
 
 
-class FlowOfFlowsRun(Run):
+class FlowOfFlowsRun(FlowRunHandle):
     """A run of a flow of flows, coordinated by threads of this process.
 
     Args:
@@ -49,7 +49,7 @@ class FlowOfFlowsRun(Run):
         self._service = service
         self._cancelled = False
         self._lock = threading.Lock()
-        self.runs: dict[str, Run] = {}
+        self.runs: dict[str, FlowRunHandle] = {}
         self._values: dict[str, Future[Any]] = {}
         # A thread for each, so that none has to wait for another to be taken up.
         for flow in flows:
@@ -76,7 +76,7 @@ class FlowOfFlowsRun(Run):
         return RunState.FAILED if self._errors() else RunState.COMPLETED
 
     def wait(self, timeout: float | None = None) -> RunState:
-        """Wait until every flow that can run has run; see ``Run.wait``."""
+        """Wait until every flow that can run has run; see ``FlowRunHandle.wait``."""
         if wait(self._values.values(), timeout).not_done:
             raise RunTimeoutError(f"Run {self.name!r} is not over after {timeout:g} s; it goes on.")
         return self.state
@@ -111,7 +111,7 @@ class FlowOfFlowsRun(Run):
             if value.done() and value.exception() is None
         }
 
-    def logs(self) -> list[LogRecord]:
+    def log_records(self) -> list[LogRecord]:
         """What the flows have logged so far, oldest first."""
         records = [record for run in list(self.runs.values()) for record in run.logs()]
         return sorted(records, key=lambda record: record.time)

@@ -61,6 +61,11 @@ class Deployed:
         """The flow that it was registered with."""
         return next((flow for flow in self._flows if flow.entry_point is not None), None)
 
+    @property
+    def run_flow(self) -> Flow:
+        """The flow that ``Model.run`` runs: its own, or else the one that evaluates it."""
+        return self.own_flow or self.flow
+
     @cached_property
     def evaluator(self) -> Evaluator:
         """What evaluates it; the model is loaded on first use.
@@ -118,18 +123,18 @@ class Deployed:
         )
 
     def run_arguments(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """What the scheduling service is given to run it: a flow and its parameters."""
-        project_name = self.flow.project_name
+        """What the scheduling service is given to run it: a flow, its id, and its parameters."""
+        known = {"flow_id": self.run_flow.flow_id, "project_name": self.run_flow.project_name}
         if self.own_flow is not None:
             flow = load_entry_point(str(self.own_flow.entry_point))
-            return {"flow": flow, "parameters": dict(parameters), "project_name": project_name}
+            return {"flow": flow, "parameters": dict(parameters), **known}
         from lume_services.models.flow import evaluate_model  # imports Prefect
 
         inputs = self.evaluator.check(parameters)
         return {
             "flow": evaluate_model,
             "parameters": {"flow_id": self.flow.flow_id, "inputs": inputs},
-            "project_name": project_name,
+            **known,
         }
 
 

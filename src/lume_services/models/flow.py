@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from prefect import runtime
+
 from lume_services.flows import flow
 from lume_services.models.model import Model
 from lume_services.results import Result
@@ -19,4 +21,4 @@ def evaluate_model(flow_id: str, inputs: dict[str, Any]) -> Result:
         flow_id: The flow of that deployment: the same in every registry.
         inputs: The model's inputs by name.
     """
-    return Model.of_flow(flow_id).evaluate(inputs)
+    return Model.of_flow(flow_id)._evaluate(inputs, str(runtime.flow_run.id))

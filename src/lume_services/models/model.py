@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from lume_services.services.models import ModelDBService
     from lume_services.services.models.db.schema import Deployment, Flow
-    from lume_services.services.scheduling.backends import Run
+    from lume_services.services.scheduling.backends import FlowRunHandle
 
 __all__ = ["Model"]
 
@@ -250,6 +251,11 @@ class Model:
         return self._deployed.flow
 
     @property
+    def run_flow(self) -> Flow:
+        """The flow that ``run`` runs: the one it was registered with, or else ``flow``."""
+        return self._deployed.run_flow
+
+    @property
     def variables(self) -> dict[str, dict[str, Any]]:
         """Inputs and outputs of the deployment in use: name, unit, range and the rest, by name."""
         return self.deployment.variables or {}
@@ -270,10 +276,12 @@ class Model:
             ModelFailedError: The model raised ``SystemExit``.
             Exception: Whatever the model raises, unchanged, after the failure was recorded.
         """
+        return self._evaluate(inputs or {}, str(uuid4()))
+
+    def _evaluate(self, inputs: Mapping[str, Any], run_id: str) -> Result:
         evaluator = self._deployed.evaluator
-        checked = evaluator.check(inputs or {})
+        checked = evaluator.check(inputs)
         outcome = evaluate_point(evaluator, checked)
-        run_id = str(uuid4())
         result = self._deployed.result(checked, outcome, run_id)
         try:
             result.insert()
@@ -317,7 +325,7 @@ class Model:
         """
         return run_sweep(self._deployed, points_of(points), max_workers)
 
-    def run(self, parameters: Mapping[str, Any] | None = None) -> Run:
+    def run(self, parameters: Mapping[str, Any] | None = None) -> FlowRunHandle:
         """Run the model's flow on the configured backend and record the result.
 
         Args:
@@ -340,6 +348,33 @@ class Model:
         return context.scheduling_service().run_and_return(
             **self._deployed.run_arguments(parameters or {}), task_name=task_name
         )
+
+    def schedule(
+        self,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        cron: str | None = None,
+        every: timedelta | None = None,
+    ) -> str:
+        """Have the model's flow run again and again on the configured backend.
+
+        Args:
+            parameters: The model's inputs by name.
+            cron: When, ``"0 6 * * 1-5"``: minute, hour, day of month, month, day of week, in UTC.
+            every: Or how often.
+
+        Returns:
+            The id of the schedule.
+
+        Raises:
+            FlowError: The backend has no schedules.
+            InvalidInputError: An input is wrong, or when it is to run.
+        """
+        backend = context.scheduling_service().backend
+        what = self._deployed.run_arguments(parameters or {})
+        parameters = what.pop("parameters")
+        flow_id = backend.register_flow(**what)
+        return backend.schedule(flow_id=flow_id, parameters=parameters, cron=cron, every=every)
 
     def get_results(
         self,

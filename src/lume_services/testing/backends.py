@@ -16,18 +16,30 @@ runs flows elsewhere must be able to import this module there. Needs pytest and 
 
 from __future__ import annotations
 
+import math
+import os
 import time
+import traceback
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
 from prefect import get_run_logger
 
-from lume_services.errors import RunCancelledError, RunError, RunTimeoutError
+from lume_services.errors import (
+    FlowNotFoundError,
+    InvalidInputError,
+    RunCancelledError,
+    RunError,
+    RunTimeoutError,
+)
 from lume_services.flows import flow, task
 from lume_services.services.scheduling import SchedulingService
 from lume_services.services.scheduling.backends import Backend, Capability, RunState
+from lume_services.services.scheduling.run_configs import DockerRunConfig, RunConfig
 
 __all__ = ["BackendConformance"]
 
@@ -73,6 +85,42 @@ def _pause() -> None:
     time.sleep(0.01)
 
 
+@task(retries=2)
+def _third_time(counter: list[int]) -> int:
+    counter.append(1)
+    if len(counter) < 3:
+        raise OSError(f"not at attempt {len(counter)}")
+    return len(counter)
+
+
+@flow
+def _tries_again() -> int:
+    return _third_time([])
+
+
+@flow
+def _raises(error: str, message: str) -> None:
+    _raise_it(error, message)
+
+
+def _raise_it(error: str, message: str) -> None:
+    raise {"ValueError": ValueError, "KeyError": KeyError, "own": _OwnError}[error](message)
+
+
+class _OwnError(Exception):
+    pass
+
+
+@flow
+def _variable(name: str) -> str | None:
+    return os.environ.get(name)
+
+
+@flow
+def _large(megabytes: int) -> Any:
+    return np.full(megabytes << 17, 1.5)
+
+
 class BackendConformance:
     """What every backend must do. Derive from it and supply ``backend``."""
 
@@ -86,18 +134,41 @@ class BackendConformance:
         """The service that runs on it, with the suite's flows registered."""
         service = SchedulingService(backend)
         for one in (_compute, _give_back, _too_slow, _keep_busy):
-            service.register(flow=one)
+            service.register_flow(flow=one)
         return service
+
+    @pytest.fixture
+    def run_config(self) -> RunConfig | None:
+        """A run configuration with ``env={"SHOWN": "yes"}``; None where a backend takes none."""
+        return None
 
     def test_it_declares_what_it_can(self, backend: Backend) -> None:
         assert isinstance(backend.capabilities, frozenset)
         assert all(isinstance(one, Capability) for one in backend.capabilities)
 
     def test_registering_gives_an_identifier(self, backend: Backend) -> None:
-        first = backend.register(flow=_compute, project_name="local")
+        first = backend.register_flow(flow=_compute, project_name="local")
         assert isinstance(first, str)
         assert first
-        assert backend.register(flow=_compute, project_name="local") == first
+        assert backend.register_flow(flow=_compute, project_name="local") == first
+        assert backend.register_flow(flow=_compute, project_name="other") != first
+        assert backend.create_project(project_name="other") == "other"
+        given = "3e9d1a52-2f7a-5c0e-8c8e-2b1f0d6a4c11"
+        assert backend.register_flow(flow=_compute, flow_id=given) == given
+        assert backend.submit(flow_id=given, parameters={"x": 3}).result(_WAIT) == 3.0
+
+    def test_a_flow_that_nobody_registered_is_not_found(self, backend: Backend) -> None:
+        with pytest.raises(FlowNotFoundError):
+            backend.submit(flow_id="00000000-0000-0000-0000-000000000000")
+
+    def test_parameters_that_the_flow_does_not_take_are_refused(
+        self, service: SchedulingService
+    ) -> None:
+        for parameters, named in (({"x": 1, "z": 2}, "'z'"), ({"y": 1}, "x")):
+            with pytest.raises(InvalidInputError, match=named):
+                service.run(flow=_compute, parameters=parameters)
+        with pytest.raises(Exception, match="x"):
+            service.run(flow=_compute, parameters={"x": "wide"}).result(_WAIT)
 
     def test_a_run_completes_and_gives_its_value(self, service: SchedulingService) -> None:
         run = service.run(flow=_compute, parameters={"x": 3})
@@ -130,6 +201,61 @@ class BackendConformance:
             run.result()
         with pytest.raises(expected):
             service.run_and_return(flow=_compute, parameters={"x": 1, "y": 0})
+
+    @pytest.mark.parametrize(("error", "raised"), [("ValueError", ValueError), ("own", Exception)])
+    def test_a_failure_keeps_its_message_and_traceback(
+        self, service: SchedulingService, error: str, raised: type[Exception]
+    ) -> None:
+        run = service.run(flow=_raises, parameters={"error": error, "message": "no beam"})
+        with pytest.raises(raised, match="no beam") as caught:
+            run.result(_WAIT)
+        shown = "".join(traceback.format_exception(caught.value))
+        assert "in _raise_it" in shown
+        assert "_OwnError" in shown or error == "ValueError"
+
+    def test_tasks_are_tried_again(self, service: SchedulingService) -> None:
+        assert service.run_and_return(flow=_tries_again) == 3
+
+    def test_arrays_come_and_go(self, service: SchedulingService) -> None:
+        value: dict[str, Any] = {
+            "image": np.arange(12.0).reshape(3, 4),
+            "nan": float("nan"),
+            "names": ["Q:K1"],
+        }
+        given = service.run_and_return(flow=_give_back, parameters={"value": value})
+        assert np.array_equal(given["image"], value["image"])
+        assert math.isnan(given["nan"])
+        assert given["names"] == ["Q:K1"]
+
+    def test_a_value_of_50_mb_comes_back(self, service: SchedulingService) -> None:
+        given = service.run_and_return(flow=_large, parameters={"megabytes": 50})
+        assert given.nbytes == 50 << 20
+        assert (given[0], given[-1]) == (1.5, 1.5)
+
+    def test_the_environment_of_a_run(
+        self, service: SchedulingService, run_config: RunConfig | None
+    ) -> None:
+        if run_config is None:
+            with pytest.raises(InvalidInputError, match="DockerRunConfig"):
+                service.run(
+                    flow=_give_back, parameters={"value": 1}, run_config=DockerRunConfig()
+                ).result(_WAIT)
+            return
+        named = {"name": "SHOWN"}
+        run = service.run(flow=_variable, parameters=named, run_config=run_config)
+        assert run.result(_WAIT) == "yes"
+
+    def test_a_run_may_start_later(self, backend: Backend, service: SchedulingService) -> None:
+        flow_id = service.register_flow(flow=_compute)
+        at = datetime.now(UTC) + timedelta(seconds=5)
+        if Capability.SCHEDULES not in backend.capabilities:
+            with pytest.raises(InvalidInputError):
+                backend.submit(flow_id=flow_id, parameters={"x": 3}, start_at=at)
+            return
+        run = backend.submit(flow_id=flow_id, parameters={"x": 3}, start_at=at)
+        assert run.state is RunState.PENDING
+        assert run.result(_WAIT) == 3.0
+        assert datetime.now(UTC) >= at
 
     def test_a_run_that_exceeds_its_own_limit_is_timed_out(
         self, service: SchedulingService
@@ -174,6 +300,11 @@ class BackendConformance:
         assert lines[0].task == "_add"
         assert lines[0].time.tzinfo is not None
         assert lines[0].time <= lines[1].time
+        other = service.run(flow=_compute, parameters={"x": 3})
+        followed = [line.message for line in other.logs(follow=True)]
+        assert [one for one in followed if one.startswith("adding")] == [
+            line.message for line in lines
+        ]
 
     def test_cancelling(self, backend: Backend, service: SchedulingService) -> None:
         if Capability.CANCEL not in backend.capabilities:
@@ -189,6 +320,22 @@ class BackendConformance:
         with pytest.raises(RunCancelledError):
             run.result()
         run.cancel()  # a run that is over: nothing happens
+
+    def test_cancelling_before_it_begins(
+        self, backend: Backend, service: SchedulingService
+    ) -> None:
+        if Capability.SCHEDULES not in backend.capabilities:
+            return
+        flow_id = service.register_flow(flow=_compute)
+        at = datetime.now(UTC) + timedelta(hours=1)
+        waits = backend.submit(flow_id=flow_id, parameters={"x": 3}, start_at=at)
+        waits.cancel()
+        assert waits.wait(10) is RunState.CANCELLED
+        at_once = backend.submit(flow_id=flow_id, parameters={"x": 3})
+        at_once.cancel()
+        assert at_once.wait(_WAIT) is RunState.CANCELLED
+        with pytest.raises(RunCancelledError):
+            at_once.result()
 
     def test_any_object_passes_in_process(
         self, backend: Backend, service: SchedulingService

@@ -6,22 +6,30 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from lume_services.config import configure, context
-from lume_services.engine import flow, task
-from lume_services.errors import InvalidInputError, RunCancelledError, RunError, RunTimeoutError
+from lume_services.engine import check_parameters, flow, parameters_of, task
+from lume_services.errors import (
+    FlowNotFoundError,
+    InvalidInputError,
+    RunCancelledError,
+    RunError,
+    RunTimeoutError,
+)
 from lume_services.services.scheduling import SchedulingService
 from lume_services.services.scheduling.backends import (
     Backend,
     Capability,
+    FlowRunHandle,
     LocalBackend,
-    Run,
     RunState,
 )
+from lume_services.services.scheduling.run_configs import RunConfig
 from lume_services.testing.backends import BackendConformance
 
 
@@ -77,7 +85,7 @@ class TestLocalBackend(BackendConformance):
     def test_a_run_submits_tasks_after_the_end_of_the_program_too(self, kind: str) -> None:
         script = (
             "import threading\n"
-            "from lume_services.engine import flow, task\n"
+            "from lume_services.engine import check_parameters, flow, parameters_of, task\n"
             "from lume_services.services.scheduling.backends import LocalBackend\n"
             "@task\n"
             "def double(x):\n"
@@ -99,18 +107,31 @@ class TestLocalBackend(BackendConformance):
 class ThreadBackend(Backend):
     """As little as a backend can be."""
 
-    def run(
+    def __init__(self) -> None:
+        self.flows: dict[str, Any] = {}
+
+    def register(self, *, flow: Any, flow_id: str, project_name: str = "local") -> None:
+        self.flows[flow_id] = flow
+
+    def submit(
         self,
         *,
-        flow: Any,
+        flow_id: str,
         parameters: Mapping[str, Any] | None = None,
-        project_name: str = "local",
+        run_config: RunConfig | None = None,
         name: str | None = None,
-    ) -> Run:
+        start_at: datetime | None = None,
+    ) -> FlowRunHandle:
+        if flow_id not in self.flows:
+            raise FlowNotFoundError(flow_id)
+        if run_config is not None or start_at is not None:
+            raise InvalidInputError("no DockerRunConfig, no start_at")
+        flow = self.flows[flow_id]
+        check_parameters(flow.name, parameters_of(flow), parameters or {})
         return ThreadRun(flow, dict(parameters or {}), name or "unnamed")
 
 
-class ThreadRun(Run):
+class ThreadRun(FlowRunHandle):
     id = name = ""
 
     def __init__(self, flow: Any, parameters: dict[str, Any], name: str) -> None:
@@ -159,7 +180,9 @@ def test_the_service_delegates() -> None:
     assert service.run(flow=squares, parameters=x).result() == 5
     assert service.run_and_return(flow=squares, parameters=x) == 5
     assert service.run_and_return(flow=squares, parameters=x, task_name="square") == 4
-    assert service.register(flow=squares, project_name="injector") == "injector/squares"
+    flow_id = service.register_flow(flow=squares, project_name="injector")
+    assert service.submit(flow_id=flow_id, parameters=x).result() == 5
+    assert service.create_project(project_name="injector") == "injector"
     with pytest.raises(RunError, match=r"no result of a task 'cube'; .*: square\."):
         service.run_and_return(flow=squares, parameters=x, task_name="cube")
 
@@ -182,7 +205,8 @@ def test_wrong_parameters_are_refused_at_once(parameters: dict[str, Any], messag
 def test_the_configured_service_is_the_local_backend() -> None:
     configure()
     backend = context.scheduling_service().backend
-    assert backend.capabilities == frozenset(Capability)
+    elsewhere = {Capability.COORDINATES, Capability.SCHEDULES}
+    assert backend.capabilities == frozenset(Capability) - elsewhere
 
 
 def test_a_custom_backend_is_used() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from lume_services.services.scheduling.backends.backend import (
     Backend,
     Capability,
+    FlowRunHandle,
     LogRecord,
-    Run,
     RunState,
 )
 from lume_services.services.scheduling.backends.local import LocalBackend
 
-__all__ = ["Backend", "Capability", "LocalBackend", "LogRecord", "Run", "RunState"]
+__all__ = ["Backend", "Capability", "FlowRunHandle", "LocalBackend", "LogRecord", "RunState"]

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from lume_services.errors import RunError, RunTimeoutError
+from lume_services.errors import (
+    FlowNotFoundError,
+    InvalidInputError,
+    RunError,
+    RunTimeoutError,
+)
 from lume_services.services.scheduling.backends.backend import (
     Backend,
     Capability,
+    FlowRunHandle,
     LogRecord,
-    Run,
     RunState,
 )
+from lume_services.services.scheduling.run_configs import RunConfig
 
 if TYPE_CHECKING:
     import prefect
@@ -26,36 +33,58 @@ __all__ = ["LocalBackend"]
 class LocalBackend(Backend):
     """Runs flows in this process, with no server.
 
-    ``run`` starts a thread and returns; ``run_and_return`` runs the flow in the calling thread. The
-    difference shows in two places. ``Ctrl-C`` interrupts the flow itself under ``run_and_return``,
-    and only the waiting for it under ``run``. A ``timeout_seconds`` interrupts what runs in the
-    main thread; in another thread Python cannot, so the run ends as TimedOut on time while the
-    code goes on unheard until it next calls a task.
+    ``submit`` starts a thread and returns; ``run_and_return`` runs the flow in the calling thread.
+    The difference shows in two places. ``Ctrl-C`` interrupts the flow itself under
+    ``run_and_return``, and only the waiting for it under ``run``. A ``timeout_seconds`` interrupts
+    what runs in the main thread; in another thread Python cannot, so the run ends as TimedOut on
+    time while the code goes on unheard until it next calls a task.
 
     Flows made with ``lume_services.flows.flow`` run inline. A plain Prefect flow runs through
     Prefect's engine, which starts a server of its own unless ``PREFECT_API_URL`` names one; its
     handle has a state, a result and logs, but no results of tasks, and it cannot be cancelled.
     """
 
-    capabilities = frozenset(Capability)
+    capabilities = frozenset(Capability) - {Capability.COORDINATES, Capability.SCHEDULES}
 
-    def run(
+    def __init__(self) -> None:
+        self._flows: dict[str, prefect.Flow[..., Any]] = {}
+
+    def register(
+        self, *, flow: prefect.Flow[..., Any], flow_id: str, project_name: str = "local"
+    ) -> None:
+        """Keep the flow; see ``Backend.register``."""
+        self._flows[flow_id] = flow
+
+    def load_flow(self, *, flow_id: str) -> prefect.Flow[..., Any]:
+        """See ``Backend.load_flow``."""
+        if flow_id not in self._flows:
+            raise FlowNotFoundError(f"No flow {flow_id!r} is registered in this process.")
+        return self._flows[flow_id]
+
+    def submit(
         self,
         *,
-        flow: prefect.Flow[..., Any],
+        flow_id: str,
         parameters: Mapping[str, Any] | None = None,
-        project_name: str = "local",
+        run_config: RunConfig | None = None,
         name: str | None = None,
-    ) -> Run:
-        """Start a flow in a thread; see ``Backend.run``.
+        start_at: datetime | None = None,
+    ) -> FlowRunHandle:
+        """Start a flow in a thread; see ``Backend.submit``.
 
-        A program does not end before the flows that it started. ``Run.cancel`` is heard when the
-        flow next calls a task or flow, or waits to retry one.
+        A program does not end before the flows that it started. ``FlowRunHandle.cancel`` is heard
+        when the flow next calls a task or flow, or waits to retry one.
 
         Raises:
-            InvalidInputError: A parameter is unknown, missing, or does not fit its annotation.
+            FlowNotFoundError: No flow is registered under that id.
+            InvalidInputError: A parameter is unknown, missing, or does not fit its annotation, or
+                there is something that this process cannot do.
             FlowError: The flow is a generator function.
         """
+        _check_run_config(run_config)
+        if start_at is not None:
+            raise InvalidInputError("The local backend starts flows at once: leave out start_at.")
+        flow = self.load_flow(flow_id=flow_id)
         # Importing it imports Prefect, which configuring this backend must not.
         from lume_services.engine import local_run
 
@@ -69,10 +98,13 @@ class LocalBackend(Backend):
         flow: prefect.Flow[..., Any],
         parameters: Mapping[str, Any] | None = None,
         project_name: str = "local",
+        flow_id: str | None = None,
+        run_config: RunConfig | None = None,
         name: str | None = None,
         task_name: str | None = None,
     ) -> Any:
         """Run a flow in the calling thread; see ``Backend.run_and_return``."""
+        _check_run_config(run_config)
         from lume_services.engine import local_run
 
         keep_results = task_name is not None
@@ -81,7 +113,15 @@ class LocalBackend(Backend):
         return value if task_name is None else _LocalRun(local).task_result(task_name)
 
 
-class _LocalRun(Run):
+def _check_run_config(run_config: RunConfig | None) -> None:
+    if run_config is not None:
+        raise InvalidInputError(
+            f"The local backend takes no run configuration, and this is a "
+            f"{type(run_config).__name__}: set LUME_BACKEND, or leave it out."
+        )
+
+
+class _LocalRun(FlowRunHandle):
     def __init__(self, local: LocalRun) -> None:
         self._local = local
         self._thread = threading.Thread(target=self._execute, name=f"lume-run-{local.name}")
@@ -131,7 +171,7 @@ class _LocalRun(Run):
     def task_results(self) -> dict[str, Any]:
         return self._local.task_results()
 
-    def logs(self) -> list[LogRecord]:
+    def log_records(self) -> list[LogRecord]:
         return list(self._local.logs)
 
     def cancel(self) -> None:

@@ -1,0 +1,36 @@
+"""The flow by which a flow of flows is run elsewhere: it starts the others there."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from lume_services.engine import check_stop, flow
+
+__all__ = ["coordinate"]
+
+_PAUSE_S = 0.2
+
+
+@flow(name="flow-of-flows")
+def coordinate(spec: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
+    """Run the flows of a flow of flows, each as a run of its own on the configured backend.
+
+    Args:
+        spec: What ``FlowOfFlows.from_yaml`` takes.
+        parameters: Values of the whole, by ``<flow>-<parameter>``.
+
+    Returns:
+        What each flow returned, by name.
+    """
+    from lume_services.flows._flow_of_flows import FlowOfFlows
+
+    run = FlowOfFlows.from_yaml(spec).run_from_here(parameters)
+    try:
+        while not run.state.is_final:
+            check_stop()
+            time.sleep(_PAUSE_S)
+    except BaseException:
+        run.cancel()
+        raise
+    return run.result()

@@ -31,6 +31,7 @@ __all__ = [
     "RESULTS_DBS",
     "RESULT_TYPES",
     "VALUES",
+    "WORKERS",
     "check",
     "load",
     "load_announced",
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 BACKENDS = "lume_services.backends"
+WORKERS = "lume_services.workers"
 RESULTS_DBS = "lume_services.results_dbs"
 FILESYSTEMS = "lume_services.filesystems"
 VALUES = "lume_services.values"
@@ -58,6 +60,16 @@ _REMOTE = "lume_services.services.files.filesystems.remote:RemoteFilesystem"
 _TABLE: dict[str, dict[str, _Plugin]] = {
     BACKENDS: {
         "local": _Plugin("lume_services.services.scheduling.backends.local:LocalBackend"),
+        "process": _Plugin(
+            "lume_services.services.scheduling.backends.process:ProcessBackend", extra="prefect"
+        ),
+        "docker": _Plugin(
+            "lume_services.services.scheduling.backends.docker:DockerBackend", extra="docker"
+        ),
+    },
+    WORKERS: {
+        "process": _Plugin("lume_services.workers.process:LUMEProcessWorker", extra="prefect"),
+        "docker": _Plugin("lume_services.workers.docker:LUMEDockerWorker", extra="docker"),
     },
     RESULTS_DBS: {
         "sqlite": _Plugin("lume_services.services.results.sqlite:SQLiteResultsDB"),
@@ -73,6 +85,7 @@ _TABLE: dict[str, dict[str, _Plugin]] = {
     # Kinds of stored value whose type lives in a module that serialization may not import.
     VALUES: {
         "file": _Plugin("lume_services.files:FILE_CODEC"),
+        "result": _Plugin("lume_services.results:RESULT_CODEC"),
     },
     # Classes that documents name and that importing their package does not make known.
     RESULT_TYPES: {

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from tests.servers._files import S3, SFTP
 from tests.servers._mongodb import MongoDB
+from tests.servers._prefect import Prefect
 from tests.servers._server import Server
 from tests.servers._sql import MariaDB, PostgreSQL
+from tests.servers._worker import Worker
 
-__all__ = ["S3", "SFTP", "MariaDB", "MongoDB", "PostgreSQL", "Server"]
+__all__ = ["S3", "SFTP", "MariaDB", "MongoDB", "PostgreSQL", "Prefect", "Server", "Worker"]

@@ -64,6 +64,10 @@ class Server(ABC):
     def drop(self, name: str) -> None:
         """Remove what ``url`` made."""
 
+    def environment(self) -> dict[str, str]:
+        """The variables that it runs with."""
+        return dict(os.environ)
+
     def prepare(self) -> None:  # noqa: B027 - some make their own
         """Make its data folder, before the first start."""
 
@@ -79,7 +83,12 @@ class Server(ABC):
             with self.log.open("ab") as log:
                 # Stays out of our process group, so that Ctrl-C stops the tests first.
                 self.process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    process_group=0,
+                    env=self.environment(),
                 )
             self._finalizer = weakref.finalize(self, _end, self.process)
             if self._answers(deadline):

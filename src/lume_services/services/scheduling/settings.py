@@ -6,6 +6,7 @@ no meaning under Prefect 3 (agent, telemetry) is accepted and warned about.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -66,3 +67,22 @@ class PrefectConfig(ServiceConfig):
     )
     default_image: str | None = Field(None, description="Image of jobs that name none.")
     isolated: bool = Field(False, description="Install packages from local sources only.")
+
+    @property
+    def api_url(self) -> str:
+        """Address of the server's API; Prefect's own ``PREFECT_API_URL`` when SERVER is not set."""
+        elsewhere = os.environ.get("PREFECT_API_URL")
+        if elsewhere and "server" not in self.model_fields_set:
+            return elsewhere
+        return f"{_with_scheme(self.server.host)}:{self.server.host_port}/api"
+
+    @property
+    def ui_url(self) -> str:
+        """Address of the server's pages, for links; that of the server when UI is not set."""
+        if "ui" not in self.model_fields_set:
+            return self.api_url.removesuffix("/api")
+        return f"{_with_scheme(self.ui.host)}:{self.ui.host_port}"
+
+
+def _with_scheme(host: str) -> str:
+    return (host if "://" in host else f"http://{host}").rstrip("/")

@@ -1,0 +1,280 @@
+"""What a worker starts for a run: ``python -m lume_services.job``.
+
+Prefect's worker says by ``PREFECT__FLOW_RUN_ID`` which run it is, and by ``PREFECT_API_URL`` where
+the server is; everything else comes from ``LUME_*`` variables, as anywhere. The flow is carried out
+by this package's engine, which needs no server for its tasks, while a thread tells the server what
+is logged and that the job is alive, and listens for a request to stop. Whatever goes wrong, before
+or after the flow, the run ends in a state that says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import LogCreate
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.events import Event
+from prefect.flows import load_flow_from_entrypoint
+from prefect.states import Cancelled, Completed, Crashed, Failed, Running
+
+from lume_services.config import configure, context
+from lume_services.errors import (
+    BlobNotFoundError,
+    ConfigurationError,
+    LUMEServicesError,
+    ModelLoadError,
+    ResultsDBUnavailableError,
+    RunCancelledError,
+    RunTimeoutError,
+    SerializationError,
+)
+from lume_services.results import describe_error
+from lume_services.services._retry import retried
+from lume_services.services.scheduling.backends.prefect_api import HEARTBEAT
+from lume_services.services.scheduling.labels import LOGGER_OF_TASKS, OUTCOME, STORES
+from lume_services.services.scheduling.outcomes import Outcome, RemoteFailure, from_api
+
+if TYPE_CHECKING:
+    from lume_services.engine import LocalRun
+
+__all__ = ["main"]
+
+_LISTEN_S: Final = 1.0
+_ALIVE_S: Final = 10.0
+_GRACE_S: Final = 10.0
+"""How long a flow that was asked to stop may go on before the process is ended."""
+_PATIENCE_S: Final = 600.0
+"""How long, when all is done, a server is waited for that is away."""
+
+
+def main() -> None:
+    """Carry out the run that the environment names."""
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(UUID(os.environ["PREFECT__FLOW_RUN_ID"]))
+        sys.exit(_Job(client, run).carry_out())
+
+
+class _Job:
+    def __init__(self, client: SyncPrefectClient, run: FlowRun) -> None:
+        self._client = client
+        self._run = run
+        self._local: LocalRun | None = None
+        self._over = threading.Event()
+        self._told = 0  # lines of the log
+        self._stopping: threading.Timer | None = None
+
+    def carry_out(self) -> int:
+        """The exit code: 0 when the server knows how the run ended."""
+        if not self._begin():
+            return 0
+        signal.signal(signal.SIGTERM, lambda *_: self._end_at_once())
+        self._show_alive(self._client)
+        try:
+            self._local = self._prepared()
+        except Exception as error:
+            return self._end(Failed(message=_in_words(error)), _failed(error))
+        teller = threading.Thread(target=self._tell, daemon=True)
+        teller.start()
+        state, outcome = self._executed(self._local)
+        self._over.set()
+        teller.join()
+        return self._end(state, outcome)
+
+    def _begin(self) -> bool:
+        """Whether the run is still wanted."""
+        if self._is_to_stop(self._run):
+            self._set_state(Cancelled(message="Cancelled before it began."))
+            return False
+        while True:
+            answer: Any = self._client.set_flow_run_state(self._run.id, Running())
+            if answer.status is not SetStateStatus.WAIT:
+                return bool(answer.status is SetStateStatus.ACCEPT)
+            time.sleep(answer.details.delay_seconds)  # the worker was early
+
+    def _prepared(self) -> LocalRun:
+        from lume_services.engine import local_run
+
+        configure()
+        self._check_stores()
+        deployment = self._client.read_deployment(UUID(str(self._run.deployment_id)))
+        entry_point = str(deployment.entrypoint)
+        try:
+            flow: Any = load_flow_from_entrypoint(entry_point, use_placeholder_flow=False)
+        except Exception as error:
+            raise ModelLoadError(
+                f"The flow {entry_point!r} cannot be imported where the run was to take place: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        parameters = from_api(self._run.parameters, context.results_db_service().get_blob)
+        return local_run(flow, parameters, name=self._run.name, run_id=self._run.id)
+
+    def _check_stores(self) -> None:
+        token, _, address = str(self._run.labels.get(STORES, "")).partition(" ")
+        if not token:
+            return  # started from Prefect's pages or by a schedule
+        service = context.results_db_service()
+        try:
+            service.get_blob(token)
+        except BlobNotFoundError:
+            raise ConfigurationError(
+                f"LUME_RESULTS_DB__URL: the run was asked for with the results database {address}, "
+                f"and where it takes place the settings name {service.results_db.address}, which "
+                "is another. Give the worker the same variables."
+            ) from None
+
+    def _executed(self, local: LocalRun) -> tuple[State[Any], Outcome]:
+        try:
+            value = local.execute()
+        except RunCancelledError as error:
+            return Cancelled(message=str(error)), _failed(error, local)
+        except RunTimeoutError as error:
+            return Failed(name="TimedOut", message=str(error)), _failed(error, local)
+        except Exception as error:
+            return Failed(message=_in_words(error)), _failed(error, local)
+        except BaseException as error:  # SystemExit and the like
+            return Crashed(message=_in_words(error)), _failed(error, local)
+        return Completed(), Outcome(value, task_results=local.task_results())
+
+    def _end(self, state: State[Any], outcome: Outcome) -> int:
+        try:
+            digest = self._stored(outcome)
+        except LUMEServicesError as error:
+            # Nobody could get at the value, so that the run is no success.
+            if state.is_completed():
+                state = Failed(message=f"What it returned could not be stored: {error}")
+        else:
+            labels: dict[str, Any] = {OUTCOME: digest}
+            self._patiently(lambda: self._client.update_flow_run_labels(self._run.id, labels))
+        self._set_state(state)
+        return 0
+
+    def _stored(self, outcome: Outcome) -> str:
+        service = context.results_db_service()
+        try:
+            digest = outcome.store(service.put_blob)
+        except SerializationError as error:
+            digest = _failed(error).store(service.put_blob)
+        # What waits in the outbox is where nobody looks, and may go with the container.
+        with suppress(ResultsDBUnavailableError):
+            retried(
+                service.flush,
+                lambda error: isinstance(error, ResultsDBUnavailableError),
+                what=f"The results database at {service.results_db.address}",
+                within_s=_PATIENCE_S,
+            )
+        return digest
+
+    def _set_state(self, state: State[Any]) -> None:
+        self._patiently(lambda: self._client.set_flow_run_state(self._run.id, state, force=True))
+
+    def _patiently(self, tell: Callable[[], object]) -> None:
+        """Tell the server something, also when it is away for a while."""
+        retried(
+            tell,
+            lambda error: isinstance(error, httpx.TransportError),
+            what=f"The Prefect server at {self._client.api_url}",
+            within_s=_PATIENCE_S,
+        )
+
+    # --- Meanwhile -------------------------------------------------------------------------------
+
+    def _tell(self) -> None:
+        """Until the run is over: send what it logs, show that it is alive, hear what is asked."""
+        alive = time.monotonic()
+        with get_client(sync_client=True) as client:
+            while not self._over.wait(_LISTEN_S):
+                try:
+                    self._send_logs(client)
+                    if time.monotonic() - alive > _ALIVE_S:
+                        alive = time.monotonic()
+                        self._show_alive(client)
+                    if self._stopping is None and self._is_to_stop(
+                        client.read_flow_run(self._run.id)
+                    ):
+                        self._stop()
+                except Exception as error:  # the server may be away; the run goes on
+                    logging.getLogger(__name__).warning("Prefect's server: %s", error)
+            if self._stopping is not None:
+                self._stopping.cancel()
+            with suppress(Exception):  # the lines are in the worker's log as well
+                self._send_logs(client)
+
+    def _send_logs(self, client: SyncPrefectClient) -> None:
+        assert self._local is not None
+        records = self._local.logs[self._told :]
+        if records:
+            client.create_logs(
+                LogCreate(
+                    name="prefect.flow_runs" if one.task is None else LOGGER_OF_TASKS + one.task,
+                    level=logging.getLevelNamesMapping().get(one.level, logging.INFO),
+                    message=one.message,
+                    timestamp=one.time,
+                    flow_run_id=self._run.id,
+                )
+                for one in records
+            )
+            self._told += len(records)
+
+    def _show_alive(self, client: SyncPrefectClient) -> None:
+        resource = {
+            "prefect.resource.id": f"prefect.flow-run.{self._run.id}",
+            "prefect.resource.name": self._run.name,
+        }
+        event = Event(event=HEARTBEAT, resource=resource)
+        # Not by emit_event(), which sends it at some later time.
+        client.request("POST", "/events", json=[event.model_dump(mode="json")])
+
+    def _is_to_stop(self, run: FlowRun) -> bool:
+        return run.state is not None and run.state.type in (
+            StateType.CANCELLING,
+            StateType.CANCELLED,
+        )
+
+    def _stop(self) -> None:
+        """Ask the flow to stop, which it hears at its next task; end the process if it does not."""
+        assert self._local is not None
+        self._local.cancel()
+        self._stopping = threading.Timer(_GRACE_S, self._end_at_once)
+        self._stopping.daemon = True
+        self._stopping.start()
+
+    def _end_at_once(self) -> None:
+        with get_client(sync_client=True) as client:
+            if self._is_to_stop(client.read_flow_run(self._run.id)):
+                state: State[Any] = Cancelled(message="Ended by its job.")
+            else:
+                state = Crashed(message="The job was told to end (SIGTERM).")
+            client.set_flow_run_state(self._run.id, state, force=True)
+        os._exit(0)
+
+
+def _failed(error: BaseException, local: LocalRun | None = None) -> Outcome:
+    described = describe_error(error)
+    failure = RemoteFailure(
+        described["type"],
+        described["message"],
+        described["traceback"],
+        error.args if isinstance(error, Exception) else None,
+    )
+    return Outcome(failure=failure, task_results={} if local is None else local.task_results())
+
+
+def _in_words(error: BaseException) -> str:
+    return "".join(traceback.format_exception_only(error)).strip()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""A worker whose jobs are containers of its machine."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+from prefect_docker.worker import (
+    DockerWorker,
+    DockerWorkerJobConfiguration,
+    DockerWorkerResult,
+)
+
+from lume_services.workers.environment import IN_CONTAINERS, JobEnvironment
+
+__all__ = ["LUMEDockerWorker"]
+
+
+class _JobConfiguration(DockerWorkerJobConfiguration):  # type: ignore[misc]  # no types
+    def prepare_for_flow_run(self, *arguments: Any, **named: Any) -> None:
+        """Let Prefect prepare it, but run our job."""
+        self.command = "python -m lume_services.job"
+        super().prepare_for_flow_run(*arguments, **named)
+
+
+with warnings.catch_warnings():
+    # It takes the place of Prefect's own worker of this type, which Prefect warns about.
+    warnings.simplefilter("ignore", UserWarning)
+
+    class LUMEDockerWorker(DockerWorker):  # type: ignore[misc]  # no types
+        """Prefect's Docker worker; its jobs have the worker's settings, and run our engine."""
+
+        job_configuration = _JobConfiguration
+        jobs: JobEnvironment
+
+        async def run(
+            self,
+            flow_run: Any,
+            configuration: DockerWorkerJobConfiguration,
+            task_status: Any = None,
+        ) -> DockerWorkerResult:
+            """Start a container and wait for it."""
+            configuration.env = self.jobs.of_container(configuration.env)
+            if "image" not in (flow_run.job_variables or {}):
+                configuration.image = self.jobs.image
+            configuration.volumes = [
+                *configuration.volumes,
+                f"{self.jobs.secrets}:{IN_CONTAINERS}:ro",
+                *self.jobs.mounts(),
+            ]
+            # Who may read the files with the secrets.
+            user = f"{os.getuid()}:{os.getgid()}"
+            configuration.container_create_kwargs = {
+                "user": user,
+                **(configuration.container_create_kwargs or {}),
+            }
+            return await super().run(flow_run, configuration, task_status)

@@ -1,0 +1,222 @@
+"""Runs on a real Prefect server by a real worker: models, settings, secrets, commands, faults."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.commands import Run
+from tests.models import functions
+from tests.models.flows import two_lenses
+from tests.servers import Prefect, Worker
+
+from lume_services.config import configure, context
+from lume_services.errors import FlowError, InvalidInputError, RunError
+from lume_services.flows import FlowOfFlows, flow
+from lume_services.models import Model
+from lume_services.results import Result
+from lume_services.services.scheduling import SchedulingService
+from lume_services.services.scheduling.backends import LocalBackend, RunState
+from lume_services.testing import backends as flows
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[3]
+
+_WAIT = 120.0
+
+
+@pytest.fixture(autouse=True)
+def configured(process_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in process_worker.variables.items():
+        monkeypatch.setenv(name, text)
+    configure()
+
+
+@pytest.fixture
+def lens() -> Model:
+    model = Model.create_model(description="lens")
+    model.register(functions.thin_lens, version="1.0")
+    return model
+
+
+def test_a_model_runs_there_as_here(lens: Model) -> None:
+    here = lens.evaluate({"f": 2.0, "x": 1.0})
+    there = lens.run_and_return({"f": 4.0, "x": 1.0})
+    assert isinstance(there, Result)
+    assert there.outputs.keys() == here.outputs.keys()
+    assert lens.run_and_return({"f": 2.0, "x": 1.0}).id == here.id, "the same result"
+    recorded = lens.get_results({"inputs.f": 4.0})
+    assert [one.id for one in recorded] == [there.id]
+    assert recorded[0].outputs == there.outputs
+
+
+def test_a_result_knows_its_run(lens: Model) -> None:
+    run = lens.run({"f": 8.0, "x": 1.0})
+    assert run.result(_WAIT).flow_run_id == run.id
+
+
+def test_a_models_own_flow(lens: Model) -> None:
+    lens.register(functions.thin_lens, version="2.0", flow=two_lenses)
+    run = lens.run({"f": 2.0})
+    assert run.result(_WAIT) == two_lenses(f=2.0)
+    assert set(run.task_results()) == {"first", "second"}
+
+
+def test_what_cannot_be_sent_is_refused_at_once() -> None:
+    service = context.scheduling_service()
+
+    @flow
+    def in_a_function() -> None: ...
+
+    with pytest.raises(FlowError, match="not at the top of a module"):
+        service.run(flow=in_a_function)
+    with pytest.raises(InvalidInputError, match="ProcessRunConfig, not a DockerRunConfig"):
+        service.run(
+            flow=flows._give_back, parameters={"value": 1}, run_config=flows.DockerRunConfig()
+        )
+
+
+def test_a_job_with_another_results_database_says_so(
+    process_worker: Worker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LUME_HOME", str(tmp_path / "another"))
+    configure()
+    run = context.scheduling_service().run(flow=flows._compute, parameters={"x": 1})
+    assert run.wait(_WAIT) is RunState.FAILED
+    with pytest.raises(RunError, match=r"LUME_RESULTS_DB__URL.*another") as raised:
+        run.result()
+    assert process_worker.variables["LUME_HOME"] in str(raised.value)
+
+
+def test_commands(run: Run) -> None:
+    service = context.scheduling_service()
+    done = service.run(flow=flows._compute, parameters={"x": 3}, name="by-hand")
+    busy = service.run(flow=flows._keep_busy, parameters={"seconds": 300})
+    assert done.result(_WAIT) == 3.0
+    listed = run("runs", "list", "--json").json
+    assert {done.id, busy.id} <= {one["id"] for one in listed}
+    shown = run("runs", "show", done.id, "--json").json
+    assert (shown["name"], shown["state"], shown["value"]) == ("by-hand", "Completed", 3.0)
+    assert "adding 3.0 and 2.0" in run("runs", "logs", done.id, "--follow").out
+    assert "by-hand" in run("runs", "list").out
+    assert run("runs", "cancel", busy.id).code == 0
+    assert busy.wait(_WAIT) is RunState.CANCELLED
+    unknown = run("runs", "show", "no-run")
+    assert (unknown.code, "no-run" in unknown.err) == (1, True)
+
+
+def test_schedules(run: Run, lens: Model) -> None:
+    done = run("schedule", "add", "lens", "--every", "20", "-p", "f=16", "-p", "x=1")
+    assert done.code == 0, done.err
+    (schedule, when), *others = run("schedule", "list", "lens", "--json").json.items()
+    assert (schedule in done.err, when, others) == (True, "every 0:00:20", [])
+    lens.run({"f": 32.0, "x": 1.0}).result(_WAIT)  # registering again leaves schedules alone
+    deadline = time.monotonic() + _WAIT
+    while not lens.get_results({"inputs.f": 16}):
+        assert time.monotonic() < deadline, "nothing was run"
+        time.sleep(0.5)
+    assert run("schedule", "delete", "lens", schedule).code == 0
+    assert run("schedule", "list", "lens", "--json").json == {}
+    assert run("schedule", "delete", "lens", schedule).code == 2
+    wrong = run("schedule", "add", "lens", "--cron", "every day", "-p", "f=1", "-p", "x=1")
+    assert (wrong.code, "'every day'" in wrong.err) == (2, True)
+
+
+def test_runs_of_a_backend_that_keeps_none(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUME_BACKEND", "local")
+    done = run("runs", "list")
+    assert (done.code, "LUME_BACKEND" in done.err) == (2, True)
+    done = run("worker", "start")
+    assert (done.code, "LUME_BACKEND='local' runs flows without a worker" in done.err) == (2, True)
+
+
+def test_a_server_that_is_away_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUME_PREFECT__SERVER__HOST_PORT", "1")
+    done = run("runs", "list")
+    assert (done.code, "LUME_PREFECT__SERVER__HOST" in done.err) == (1, True)
+
+
+# --- Flows of flows ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fodo(monkeypatch: pytest.MonkeyPatch) -> FlowOfFlows:
+    folder = ROOT / "examples/flow_of_flows"
+    monkeypatch.syspath_prepend(str(folder))
+    return FlowOfFlows.from_yaml(folder / "fodo.yaml")
+
+
+def test_a_flow_of_flows_gives_there_what_it_gives_here(fodo: FlowOfFlows, tmp_path: Path) -> None:
+    given = {"optics-focal_length": 4.0, "optics-filename": str(tmp_path / "there.yaml")}
+    run = fodo.run(given)
+    here = {**given, "optics-filename": str(tmp_path / "here.yaml")}
+    expected = fodo.run_from_here(here, service=SchedulingService(LocalBackend())).result()
+    values = run.result(_WAIT)
+    assert values["tune"] == expected["tune"]
+    assert values["clearance"] == expected["clearance"]
+    names = {one.name for one in context.scheduling_service().backend.list_runs(limit=6)}
+    assert run.name in names
+    assert len(names) >= 5, "each flow is a run of its own"
+
+
+def test_a_flow_of_flows_that_fails_says_in_which(fodo: FlowOfFlows, tmp_path: Path) -> None:
+    given = {"optics-focal_length": 0.0, "optics-filename": str(tmp_path / "optics.yaml")}
+    run = fodo.run(given)
+    assert run.wait(_WAIT) is RunState.FAILED
+    with pytest.raises(RunError, match="flow 'optics'"):
+        run.result()
+
+
+# --- Faults --------------------------------------------------------------------------------------
+
+
+def running(run: Any) -> Any:
+    deadline = time.monotonic() + _WAIT
+    while run.state is not RunState.RUNNING:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return run
+
+
+def test_a_worker_that_is_killed_with_its_job(
+    variables: Callable[[str, Path], dict[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, text in variables("process", tmp_path).items():
+        monkeypatch.setenv(name, text)
+    configure()
+    backend = context.scheduling_service().backend
+    backend.work_pool = "lume-doomed"
+    with Worker(tmp_path, variables("process", tmp_path), "--pool", "lume-doomed") as worker:
+        run = running(backend.run(flow=flows._keep_busy, parameters={"seconds": 300}))
+        jobs = subprocess.run(
+            ["pgrep", "-f", "lume_services[.]job"], capture_output=True, text=True
+        )
+        job = [pid for pid in jobs.stdout.split() if run.id in environment_of(pid)]
+        worker.kill()
+        for pid in job:
+            os.kill(int(pid), signal.SIGKILL)
+        assert run.wait(90) is RunState.CRASHED
+        with pytest.raises(RunError, match="no sign of life"):
+            run.result()
+
+
+def environment_of(pid: str) -> str:
+    return Path(f"/proc/{pid}/environ").read_text(errors="replace")
+
+
+def test_a_server_that_restarts_during_a_run(prefect_server: Prefect) -> None:
+    run = running(
+        context.scheduling_service().run(flow=flows._keep_busy, parameters={"seconds": 8})
+    )
+    prefect_server.kill()
+    prefect_server.start()
+    assert run.wait(_WAIT) is RunState.COMPLETED

@@ -332,10 +332,10 @@ def test_a_mistake_is_one_message_and_exit_code_2(
 
 
 def test_a_wrong_variable_is_a_mistake_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LUME_BACKEND", "docker")
+    monkeypatch.setenv("LUME_BACKEND", "abacus")
     done = run("models", "list")
     assert done.code == 2
-    assert "LUME_BACKEND='docker' is not available here. Available: local" in done.err
+    assert "LUME_BACKEND='abacus' is not available here. Available: docker, local" in done.err
 
 
 def test_a_mistyped_variable_is_a_warning_and_json_stays_json(

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from lume_services.cli import _moves, config, db, demo, deployments, files, models, results, run
+from lume_services.cli import (
+    _moves,
+    config,
+    db,
+    demo,
+    deployments,
+    files,
+    models,
+    results,
+    run,
+    runs,
+    schedule,
+    worker,
+)
 
 __all__ = ["app"]
 
@@ -24,6 +37,9 @@ app.command()(run.run)
 app.command()(run.sweep)
 results.app.add_typer(_moves.app)
 app.add_typer(results.app, name="results")
+app.add_typer(runs.app, name="runs")
+app.add_typer(schedule.app, name="schedule")
+app.add_typer(worker.app, name="worker")
 app.add_typer(files.app, name="files")
 app.add_typer(config.app, name="config")
 app.add_typer(db.app, name="db")

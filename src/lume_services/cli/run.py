@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lume_services.cli._inputs import Parameters, assignment, inputs_of, value_of
 from lume_services.cli._output import (
     AsJson,
     as_plain,
@@ -35,12 +35,7 @@ Version = Annotated[
 
 def run(
     model: ModelName,
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-p", "--parameter", metavar="NAME=VALUE", help="An input; others take their default."
-        ),
-    ] = None,
+    parameter: Parameters = None,
     version: Version = None,
     as_json: AsJson = False,
 ) -> None:
@@ -50,10 +45,10 @@ def run(
     """
     from lume_services.results import Result
 
-    inputs = dict(_assignment(text, "-p") for text in parameter or [])
+    inputs = inputs_of(parameter)
     found = _found(model, version)
     try:
-        result = found.run_and_return({name: _value(text) for name, text in inputs.items()})
+        result = found.run_and_return(inputs)
     except LUMEServicesError:
         raise
     except Exception as error:
@@ -96,7 +91,7 @@ def sweep(
     from lume_services.models import grid as points
 
     axes: dict[str, list[Any]] = {}
-    for name, text in (_assignment(one, "--grid") for one in grid):
+    for name, text in (assignment(one, "--grid") for one in grid):
         if name in axes:
             raise InvalidInputError(f"--grid {name}: given twice; write all values in one")
         axes[name] = _axis(name, text)
@@ -133,26 +128,9 @@ def _found(model: str, version: str | None) -> Model:
     return found
 
 
-def _assignment(text: str, option: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not name or not sign:
-        raise InvalidInputError(f"{option} {text!r}: write NAME=VALUE")
-    return name, value
-
-
-def _value(text: str) -> Any:
-    """A number, list, true or false as JSON writes it, nan and inf; anything else is text."""
-    if text.lower().lstrip("+-") in ("nan", "inf"):
-        return float(text)
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
 def _axis(name: str, text: str) -> list[Any]:
     if ":" not in text:
-        return [_value(value) for value in text.split(",")]
+        return [value_of(value) for value in text.split(",")]
     import numpy as np
 
     try:

@@ -36,6 +36,7 @@
     ├── InvalidInputError                  (ValueError) a value that a model or flow does not take
     ├── ModelLoadError                     what was registered cannot be loaded here
     ├── ModelFailedError                   a model ended the program, or raised in a command
+    ├── ImageBuildError                    Docker is not there, or could not build an image
     └── FlowError                          a flow is defined or used wrongly
         ├── SchedulingUnavailableError         (ConnectionError) the Prefect server is away for now
         ├── FlowOfFlowsError                   (ValueError) a flow of flows does not fit together
@@ -65,6 +66,7 @@ __all__ = [
     "FlowNotFoundError",
     "FlowOfFlowsError",
     "FlowOfFlowsNotFoundError",
+    "ImageBuildError",
     "InvalidInputError",
     "LUMEServicesError",
     "LUMEServicesWarning",
@@ -239,6 +241,10 @@ class ModelLoadError(LUMEServicesError):
 
 class ModelFailedError(LUMEServicesError):
     """A model raised ``SystemExit``, or anything at all in a command."""
+
+
+class ImageBuildError(LUMEServicesError):
+    """Docker does not answer, or a step of building an image failed."""
 
 
 class FlowError(LUMEServicesError):

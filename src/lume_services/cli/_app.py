@@ -10,6 +10,7 @@ from lume_services.cli import (
     db,
     demo,
     deployments,
+    docker,
     files,
     models,
     results,
@@ -40,6 +41,7 @@ app.add_typer(results.app, name="results")
 app.add_typer(runs.app, name="runs")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(worker.app, name="worker")
+app.add_typer(docker.app, name="docker")
 app.add_typer(files.app, name="files")
 app.add_typer(config.app, name="config")
 app.add_typer(db.app, name="db")

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lume_services import __version__
 from lume_services._variables import SECRETS_DIR
+from lume_services.docker import DEFAULT_IMAGE
 from lume_services.services.scheduling.settings import PrefectConfig, PrefectServerConfig
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class JobEnvironment:
         self._mount = settings.mounted_filesystem
         self._api_url = _seen_by_jobs(settings, aliases)
         default_image = settings.prefect.default_image if settings.prefect else None
-        self.image = default_image or f"lume-services:{__version__}"
+        self.image = default_image or DEFAULT_IMAGE
         self.variables = {name: text for name, text in public.items() if name not in aliases}
         self.secrets = Path(tempfile.mkdtemp(prefix="lume-secrets-"))
         self._finalizer = weakref.finalize(self, shutil.rmtree, self.secrets, ignore_errors=True)

@@ -27,6 +27,13 @@ def start(
     pool: Annotated[
         str | None, typer.Option(help="The work pool; `lume-` and the backend when not given.")
     ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            help="Network of jobs that are containers, as `docker run --network` takes it. When "
+            "not given: `host` where Prefect's server is on this machine, else Docker's default."
+        ),
+    ] = None,
 ) -> None:
     """Take runs from the Prefect server and start a job for each, until it is interrupted.
 
@@ -36,4 +43,4 @@ def start(
     from lume_services.workers import start_worker
 
     configure()
-    start_worker(context.settings, name=name, limit=limit, work_pool=pool)
+    start_worker(context.settings, name=name, limit=limit, work_pool=pool, network=network)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
+from asyncio import to_thread
+from contextlib import closing, suppress
 from typing import Any
 
+from docker.errors import NotFound
 from prefect_docker.worker import (
     DockerWorker,
     DockerWorkerJobConfiguration,
@@ -40,10 +43,13 @@ with warnings.catch_warnings():
             configuration: DockerWorkerJobConfiguration,
             task_status: Any = None,
         ) -> DockerWorkerResult:
-            """Start a container and wait for it."""
+            """Start a container and wait for it; remove it unless it crashed."""
             configuration.env = self.jobs.of_container(configuration.env)
-            if "image" not in (flow_run.job_variables or {}):
+            asked = flow_run.job_variables or {}
+            if "image" not in asked:
                 configuration.image = self.jobs.image
+            if self.jobs.network and asked.keys().isdisjoint(("network_mode", "networks")):
+                configuration.network_mode = self.jobs.network
             configuration.volumes = [
                 *configuration.volumes,
                 f"{self.jobs.secrets}:{IN_CONTAINERS}:ro",
@@ -55,4 +61,12 @@ with warnings.catch_warnings():
                 "user": user,
                 **(configuration.container_create_kwargs or {}),
             }
-            return await super().run(flow_run, configuration, task_status)
+            result = await super().run(flow_run, configuration, task_status)
+            if result.status_code == 0:
+                await to_thread(self._remove, result.identifier)
+            return result
+
+        def _remove(self, identifier: str) -> None:
+            _, container = self._parse_infrastructure_pid(identifier)
+            with closing(self._get_client()) as client, suppress(NotFound):
+                client.containers.get(container).remove()

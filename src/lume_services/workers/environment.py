@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from prefect.settings import get_current_settings
+
 from lume_services._variables import SECRETS_DIR
 from lume_services.docker import DEFAULT_IMAGE
 from lume_services.services.scheduling.settings import PrefectConfig, PrefectServerConfig
@@ -22,26 +24,29 @@ __all__ = ["IN_CONTAINERS", "JobEnvironment"]
 IN_CONTAINERS: Final = "/run/secrets/lume-services"
 """Where the folder of secrets is mounted."""
 _OF_JOBS: Final = "LUME_JOB__"
-_OF_THIS_MACHINE: Final = ("LUME_HOME", "LUME_ENV_FILE")
+_OF_THIS_MACHINE: Final = ("LUME_HOME", "LUME_ENV_FILE", "PREFECT_HOME", "PREFECT_PROFILES_PATH")
+_OF_PREFECTS_CLIENT: Final = ("PREFECT_API_", "PREFECT_CLIENT_")
 
 
 class JobEnvironment:
     """What makes a job's settings those of its worker.
 
-    Passwords, and what ``LUME_JOB__<variable>`` gives jobs in place of the worker's own value, are
-    files of a folder that only this user can read, so that no process list, container or API shows
-    them. The folder is deleted with this object.
+    Passwords, what lets a client into Prefect's server, and what ``LUME_JOB__<variable>`` gives
+    jobs in place of the worker's own value, are files of a folder that only this user can read, so
+    that no process list, container or API shows them. The folder is deleted with this object.
 
     Args:
         settings: The worker's settings.
+        network: Network of jobs that are containers, where Docker's own choice is not meant.
 
     Attributes:
         variables: The environment variables, without secrets and without ``LUME_SECRETS_DIR``.
         secrets: The folder.
         image: The image of jobs that name none.
+        network: The network of jobs that name none.
     """
 
-    def __init__(self, settings: LUMEServicesSettings) -> None:
+    def __init__(self, settings: LUMEServicesSettings, *, network: str | None = None) -> None:
         public = settings.to_environment()
         everything = settings.to_environment(include_secrets=True)
         private = {name: everything[name] for name in everything.keys() - public.keys()}
@@ -54,10 +59,17 @@ class JobEnvironment:
         self._api_url = _seen_by_jobs(settings, aliases)
         default_image = settings.prefect.default_image if settings.prefect else None
         self.image = default_image or DEFAULT_IMAGE
+        self.network = network
+        self._of_prefect = _secrets_of_prefect()
         self.variables = {name: text for name, text in public.items() if name not in aliases}
         self.secrets = Path(tempfile.mkdtemp(prefix="lume-secrets-"))
         self._finalizer = weakref.finalize(self, shutil.rmtree, self.secrets, ignore_errors=True)
-        for name, text in (private | aliases).items():
+        for_client = {
+            name: text
+            for name, text in self._of_prefect.items()
+            if name.startswith(_OF_PREFECTS_CLIENT)
+        }
+        for name, text in (private | aliases | for_client).items():
             file = os.open(self.secrets / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(file, "w", encoding="utf-8") as stream:
                 stream.write(text)
@@ -77,8 +89,12 @@ class JobEnvironment:
         Args:
             prepared: Those that Prefect has prepared, with what the run asks for.
         """
-        ours = {name: text for name, text in self.variables.items() if name not in _OF_THIS_MACHINE}
-        environment = {**prepared, **ours, SECRETS_DIR: IN_CONTAINERS}
+        not_there = {*_OF_THIS_MACHINE, *self._of_prefect}
+        environment = {
+            name: text
+            for name, text in {**prepared, **self.variables, SECRETS_DIR: IN_CONTAINERS}.items()
+            if name not in not_there
+        }
         if self._api_url is not None:
             environment["PREFECT_API_URL"] = self._api_url
         return environment
@@ -88,6 +104,17 @@ class JobEnvironment:
         if self._mount is None:
             return []
         return [f"{self._mount.mount_path}:{self._mount.mount_alias}"]
+
+
+def _secrets_of_prefect() -> dict[str, str]:
+    """Those of Prefect's own settings that are secret, such as the key to its API."""
+    settings = get_current_settings()
+    shown = settings.to_environment_variables(exclude_unset=True, include_secrets=False)
+    return {
+        name: text
+        for name, text in settings.to_environment_variables(exclude_unset=True).items()
+        if shown.get(name) != text or name == "PREFECT_CLIENT_CUSTOM_HEADERS"
+    }
 
 
 def _seen_by_jobs(settings: LUMEServicesSettings, aliases: Mapping[str, str]) -> str | None:

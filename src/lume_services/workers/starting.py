@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from lume_services import plugins
 from lume_services.errors import ConfigurationError
-from lume_services.workers.environment import JobEnvironment
 
 if TYPE_CHECKING:
     from lume_services.settings import LUMEServicesSettings
@@ -20,6 +19,7 @@ def start_worker(
     name: str | None = None,
     limit: int | None = None,
     work_pool: str | None = None,
+    network: str | None = None,
 ) -> None:
     """Take runs from the Prefect server and start a job for each, until the process is ended.
 
@@ -29,9 +29,10 @@ def start_worker(
         name: The worker's name on Prefect's pages; made up when None.
         limit: Jobs at a time, at most; as many as are asked for when None.
         work_pool: The work pool; that of the backend when None.
+        network: Docker's network for jobs that ask for none, as ``docker run --network`` takes it.
 
     Raises:
-        ConfigurationError: The backend has no workers.
+        ConfigurationError: The backend has no workers, or its jobs have no such network.
         SchedulingUnavailableError: The Prefect server does not answer.
     """
     from lume_services.context import context
@@ -41,14 +42,20 @@ def start_worker(
             f"LUME_BACKEND={settings.backend!r} runs flows without a worker. Set LUME_BACKEND to "
             "what the jobs of this worker are to be: process, docker or kubernetes."
         )
+    if network is not None and settings.backend != "docker":
+        raise ConfigurationError(
+            f"LUME_BACKEND={settings.backend!r} has no networks: network={network!r} is for docker."
+        )
     import asyncio
 
     from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from lume_services.workers.environment import JobEnvironment
 
     backend: Any = context.container.backend()
     worker_class = plugins.load(plugins.WORKERS, settings.backend, variable="LUME_BACKEND")
     with temporary_settings({PREFECT_API_URL: backend.api.url}):
         backend.make_work_pool()
         worker = worker_class(work_pool_name=work_pool or backend.work_pool, name=name, limit=limit)
-        worker.jobs = JobEnvironment(settings)
+        worker.jobs = JobEnvironment(settings, network=network)
         asyncio.run(worker.start())

@@ -54,6 +54,8 @@ PUBLIC = {
     "MemoryResultsDB ResultsDBConformance SharedResultsDBConformance",
     "plugins": "BACKENDS FILESYSTEMS FILE_TYPES RESULTS_DBS RESULT_TYPES VALUES WORKERS check "
     "load load_announced names",
+    "docker": "DEFAULT_IMAGE build_image",
+    "workers": "start_worker",
     "services.results": "ResultsDB ResultsDBConfig ResultsDBService",
     "services.results.mongodb": "MongodbResultsDB MongodbResultsDBConfig",
     "services.models": "ModelDBService flow_id",

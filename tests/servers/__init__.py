@@ -13,6 +13,7 @@ A server whose program is not installed skips the test and says what to install;
 
 from __future__ import annotations
 
+from tests.servers._docker import Docker
 from tests.servers._files import S3, SFTP
 from tests.servers._mongodb import MongoDB
 from tests.servers._prefect import Prefect
@@ -20,4 +21,14 @@ from tests.servers._server import Server
 from tests.servers._sql import MariaDB, PostgreSQL
 from tests.servers._worker import Worker
 
-__all__ = ["S3", "SFTP", "MariaDB", "MongoDB", "PostgreSQL", "Prefect", "Server", "Worker"]
+__all__ = [
+    "S3",
+    "SFTP",
+    "Docker",
+    "MariaDB",
+    "MongoDB",
+    "PostgreSQL",
+    "Prefect",
+    "Server",
+    "Worker",
+]

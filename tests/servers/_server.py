@@ -71,6 +71,11 @@ class Server(ABC):
     def prepare(self) -> None:  # noqa: B027 - some make their own
         """Make its data folder, before the first start."""
 
+    def connect(self) -> None:
+        """Open a connection: without a server this fails sooner than its driver does."""
+        with socket.create_connection((self.host, self.port), timeout=1):
+            pass
+
     def start(self) -> Self:
         """Start it, on the data it has, and wait until it answers."""
         prepared = self.folder / ".prepared"
@@ -132,8 +137,7 @@ class Server(ABC):
         assert self.process is not None
         while self.process.poll() is None and time.monotonic() < deadline:
             try:
-                with socket.create_connection((self.host, self.port), timeout=1):
-                    pass
+                self.connect()
                 self.ask()
             except Exception:  # Every driver says in its own way that it is not there yet.
                 time.sleep(_PAUSE_S)

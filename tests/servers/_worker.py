@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 ROOT = Path(__file__).parents[2]
-MODELS = (ROOT, ROOT / "examples/flow_of_flows")
+MODELS = (ROOT / "src", ROOT, ROOT / "examples/flow_of_flows")
 """Where jobs import flows from, beside what is installed."""
 
 

@@ -10,6 +10,8 @@ want mariadb-dump mariadb-client
 want postgres postgresql
 want sshd openssh-server
 want ssh-keygen openssh-client
+want dockerd docker.io
+want debootstrap debootstrap
 [ -n "$packages" ] || exit 0
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.servers import Prefect, Worker
+from tests.servers import Docker, MariaDB, MongoDB, Prefect, Worker
+
+ROOT = Path(__file__).parents[3]
+PACKAGE = Path(__file__).parent / "job_package"
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +46,81 @@ def process_worker(
     home = tmp_path_factory.mktemp("process")
     with Worker(home, variables("process", home)) as worker:
         yield worker
+
+
+@pytest.fixture
+def job_package() -> Path:
+    """The folder of a module that is in the image."""
+    return PACKAGE
+
+
+@pytest.fixture(scope="session")
+def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
+    """Docker's daemon."""
+    with Docker(tmp_path_factory.mktemp("docker")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def job_image(docker: Docker) -> str:
+    """The image of jobs, made by the command; it stays until a source changes."""
+    name = "lume-services-test"
+    tag = f"{name}:{_digest(ROOT / 'src', ROOT / 'pyproject.toml', PACKAGE)}"
+    images = docker.client().images
+    if not images.list(tag):
+        base = docker.base_image()
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "lume_services", "docker", "build", "--tag", tag),
+                *("--base", base, "--network", "host", "--source", ROOT),
+                *("--with", "pytest", "--with", PACKAGE),
+            ],
+            env={**os.environ, "DOCKER_HOST": docker.address, "PYTHONPATH": str(ROOT / "src")},
+            check=True,
+        )
+        for image in images.list(name):
+            if tag not in image.tags:
+                images.remove(image.id, force=True)
+    return tag
+
+
+@pytest.fixture(scope="session")
+def docker_variables(
+    variables: Callable[[str, Path], dict[str, str]],
+    job_image: str,
+    mariadb: MariaDB,
+    mongodb: MongoDB,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, str]:
+    """The variables of the docker backend, with stores that containers reach."""
+    return {
+        **variables("docker", tmp_path_factory.mktemp("docker-home")),
+        "LUME_MODEL_DB__URL": mariadb.url("docker-jobs"),
+        "LUME_RESULTS_DB__URL": mongodb.url("docker-jobs"),
+        "LUME_PREFECT__DEFAULT_IMAGE": job_image,
+    }
+
+
+@pytest.fixture(scope="session")
+def docker_worker(
+    docker: Docker, docker_variables: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Worker]:
+    """A worker whose jobs are containers."""
+    folder = tmp_path_factory.mktemp("docker-worker")
+    variables = {
+        **docker_variables,
+        "DOCKER_HOST": docker.address,
+        "PREFECT_API_AUTH_STRING": "lume:let-me-in",  # more than this server asks for
+        "PREFECT_API_KEY": "a-key-of-prefect-cloud",
+    }
+    with Worker(folder, variables, "--network", "host") as worker:
+        yield worker
+
+
+def _digest(*places: Path) -> str:
+    digest = hashlib.sha256()
+    for place in places:
+        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()[:12]

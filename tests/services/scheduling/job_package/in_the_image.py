@@ -1,0 +1,28 @@
+"""A model and flows that are installed where jobs run."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from lume_services.flows import flow
+
+
+def rotate(inputs: dict[str, Any]) -> dict[str, Any]:
+    """A thin dipole kick."""
+    return {"xp": inputs["xp"] + inputs["kick"]}
+
+
+@flow
+def wait(seconds: float) -> None:
+    """Do nothing, in short steps and without a task."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.05)
+
+
+@flow
+def who(variable: str) -> dict[str, Any]:
+    """What a job is and sees."""
+    return {"user": os.getuid(), "home": os.environ["HOME"], "value": os.environ.get(variable)}

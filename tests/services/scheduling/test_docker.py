@@ -1,0 +1,206 @@
+"""The docker backend: a real Prefect server, a real worker, containers of a real daemon."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.commands import Run
+from tests.servers import Docker, MariaDB, Worker
+
+from lume_services.config import configure, context
+from lume_services.errors import ConfigurationError, RunError
+from lume_services.models import Model
+from lume_services.services.scheduling import SchedulingService
+from lume_services.services.scheduling.backends import Backend, FlowRunHandle, RunState
+from lume_services.services.scheduling.run_configs import DockerRunConfig, RunConfig
+from lume_services.testing.backends import BackendConformance
+
+# The first time, images are made.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+_SOON_S = 60.0
+
+
+@pytest.fixture
+def scheduling(docker_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> SchedulingService:
+    for name, text in docker_worker.variables.items():
+        monkeypatch.setenv(name, text)
+    configure()
+    return context.scheduling_service()
+
+
+@pytest.fixture
+def installed(job_package: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module that is in the image too."""
+    monkeypatch.syspath_prepend(str(job_package))
+    return importlib.import_module("in_the_image")
+
+
+@pytest.fixture
+def container_of(docker: Docker) -> Iterator[Callable[[FlowRunHandle], Any]]:
+    """Finds the running container of a run."""
+    client = docker.client()
+
+    def find(run: FlowRunHandle) -> Any:
+        labels = {"label": f"io.prefect.flow-run-id={run.id}"}
+        deadline = time.monotonic() + _SOON_S
+        while not (found := client.containers.list(filters=labels)):
+            assert time.monotonic() < deadline, run
+            time.sleep(0.1)
+        return found[0]
+
+    yield find
+    client.close()
+
+
+class TestDockerBackend(BackendConformance):
+    @pytest.fixture
+    def backend(self, scheduling: SchedulingService) -> Backend:
+        return scheduling.backend
+
+    @pytest.fixture
+    def run_config(self) -> RunConfig:
+        return DockerRunConfig(env={"SHOWN": "yes"})
+
+
+def test_a_model_computes_in_a_container_what_it_computes_here(
+    scheduling: SchedulingService, installed: Any
+) -> None:
+    context.model_db_service().apply_schema()
+    model = Model.create_model(description="a thin dipole", beampath="hxr")
+    model.register(installed.rotate, version="1.0")
+    inputs = {"xp": 1e-3, "kick": 2.5e-4}
+    recorded = model.run(inputs).result(_SOON_S)
+    assert recorded.outputs == installed.rotate(inputs)
+    assert recorded.id == model.evaluate(inputs).id, "the same result, and so recorded once"
+
+
+def test_docker_shows_no_secret(
+    docker: Docker,
+    docker_worker: Worker,
+    scheduling: SchedulingService,
+    installed: Any,
+    container_of: Callable[[FlowRunHandle], Any],
+) -> None:
+    run = scheduling.run(flow=installed.wait, parameters={"seconds": _SOON_S})
+    shown = container_of(run).attrs
+    (mount,) = (one for one in shown["Mounts"] if one["Destination"].startswith("/run/secrets"))
+    assert not mount["RW"]
+    folder = Path(mount["Source"])
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+    secrets = {file.name: file.read_text() for file in folder.iterdir()}
+    assert MariaDB.password in secrets["LUME_MODEL_DB__PASSWORD"]
+    assert secrets["PREFECT_API_AUTH_STRING"] == docker_worker.variables["PREFECT_API_AUTH_STRING"]
+    backend: Any = scheduling.backend
+    with backend.api.client() as client:
+        known = [client.read_flow_run(run.id), client.read_work_pool(backend.work_pool)]
+    everywhere = json.dumps(shown) + docker_worker.log.read_text() + str(run.logs())
+    everywhere += "".join(one.model_dump_json() for one in known)
+    assert not [name for name, text in secrets.items() if text in everywhere]
+    run.cancel()
+    assert run.wait(_SOON_S) is RunState.CANCELLED
+
+
+def test_a_job_is_the_user_of_its_worker_and_has_its_keys(
+    docker: Docker, docker_worker: Worker, scheduling: SchedulingService, installed: Any
+) -> None:
+    run = scheduling.run(flow=installed.who, parameters={"variable": "PREFECT_API_AUTH_STRING"})
+    assert run.result(_SOON_S) == {
+        "user": os.getuid(),
+        "home": "/home/lume",
+        "value": docker_worker.variables["PREFECT_API_AUTH_STRING"],
+    }
+    _nothing_is_left(docker, run)
+
+
+def test_an_image_that_is_not_there(scheduling: SchedulingService, installed: Any) -> None:
+    run = scheduling.run(
+        flow=installed.wait,
+        parameters={"seconds": 0},
+        run_config=DockerRunConfig(image="nowhere.invalid/no-such-image:1.0"),
+    )
+    with pytest.raises(RunError, match=r"(?i)crashed.*no-such-image"):
+        run.result(_SOON_S)
+    assert run.state is RunState.CRASHED
+
+
+def test_a_container_that_is_killed(
+    scheduling: SchedulingService, installed: Any, container_of: Callable[[FlowRunHandle], Any]
+) -> None:
+    run = scheduling.run(flow=installed.wait, parameters={"seconds": 600})
+    container_of(run).kill()
+    with pytest.raises(RunError, match=r"Crashed.*137"):
+        run.result(_SOON_S)
+    assert run.state is RunState.CRASHED
+
+
+def test_cancelling_at_any_moment_leaves_no_container(
+    docker: Docker, scheduling: SchedulingService, installed: Any
+) -> None:
+    moments = random.Random(5)
+    runs = []
+    for _ in range(5):
+        run = scheduling.run(flow=installed.wait, parameters={"seconds": 600})
+        time.sleep(moments.uniform(0, 8))
+        run.cancel()
+        runs.append(run)
+    assert [run.wait(_SOON_S) for run in runs] == [RunState.CANCELLED] * 5
+    _nothing_is_left(docker, *runs)
+
+
+def test_stores_on_this_machine_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUME_BACKEND", "docker")
+    configure()
+    with pytest.raises(ConfigurationError, match="LUME_RESULTS_DB__URL and LUME_MODEL_DB__URL"):
+        context.scheduling_service()
+
+
+def test_the_image_serves_any_user(docker: Docker, job_image: str, tmp_path: Path) -> None:
+    secret = tmp_path / "LUME_RESULTS_DB__PASSWORD"
+    secret.write_text("s3cret")
+    for path in (tmp_path, secret):
+        os.chown(path, 4711, 4711)
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    script = (
+        "import os, pathlib, toolz; from lume_services.config import configure, context\n"
+        "pathlib.Path.home().joinpath('file').write_text('mine')\n"
+        "configure(); print(os.getuid(), context.settings.results_db.password.get_secret_value())"
+    )
+    said = docker.client().containers.run(
+        job_image,
+        ["python", "-c", script],
+        user="4711:4711",
+        network_mode="host",
+        remove=True,
+        volumes=[f"{tmp_path}:/run/secrets:ro"],
+        environment={"EXTRA_PIP_PACKAGES": "toolz", "LUME_RESULTS_DB__HOST": "mongodb"},
+    )
+    assert said.decode() == "4711 s3cret\n"
+
+
+def test_building_without_docker_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    answer = run("docker", "build")
+    assert answer.code == 1
+    assert answer.err.startswith("Error: Docker does not answer")
+    assert "DOCKER_HOST" in answer.err
+
+
+def _nothing_is_left(docker: Docker, *runs: FlowRunHandle) -> None:
+    ids = {run.id for run in runs}
+    deadline = time.monotonic() + _SOON_S
+    while left := [
+        one
+        for one in docker.client().containers.list(all=True)
+        if one.labels.get("io.prefect.flow-run-id") in ids
+    ]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)

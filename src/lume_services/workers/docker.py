@@ -8,13 +8,14 @@ from asyncio import to_thread
 from contextlib import closing, suppress
 from typing import Any
 
-from docker.errors import NotFound
+from docker.errors import DockerException, ImageNotFound, NotFound
 from prefect_docker.worker import (
     DockerWorker,
     DockerWorkerJobConfiguration,
     DockerWorkerResult,
 )
 
+from lume_services.errors import ConfigurationError
 from lume_services.workers.environment import IN_CONTAINERS, JobEnvironment
 
 __all__ = ["LUMEDockerWorker"]
@@ -61,10 +62,25 @@ with warnings.catch_warnings():
                 "user": user,
                 **(configuration.container_create_kwargs or {}),
             }
-            result = await super().run(flow_run, configuration, task_status)
+            try:
+                result = await super().run(flow_run, configuration, task_status)
+            except (DockerException, RuntimeError) as error:
+                if await to_thread(self._has, configuration.image):
+                    raise
+                raise ConfigurationError(
+                    f"The image {configuration.image!r} is not on the worker's machine and could "
+                    f"not be fetched: {error}. Make it there with `lume-services docker build`, or "
+                    "name another in LUME_PREFECT__DEFAULT_IMAGE or DockerRunConfig."
+                ) from error
             if result.status_code == 0:
                 await to_thread(self._remove, result.identifier)
             return result
+
+        def _has(self, image: str) -> bool:
+            with closing(self._get_client()) as client, suppress(ImageNotFound):
+                client.images.get(image)
+                return True
+            return False
 
         def _remove(self, identifier: str) -> None:
             _, container = self._parse_infrastructure_pid(identifier)

@@ -14,6 +14,7 @@ from prefect.settings import get_current_settings
 
 from lume_services._variables import SECRETS_DIR
 from lume_services.docker import DEFAULT_IMAGE
+from lume_services.services.files.filesystems import MountedFilesystem
 from lume_services.services.scheduling.settings import PrefectConfig, PrefectServerConfig
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ class JobEnvironment:
         """The mounted filesystem, as Docker writes volumes."""
         if self._mount is None:
             return []
+        # Made here when it is missing: Docker would make it as root's.
+        MountedFilesystem(**self._mount.model_dump())
         return [f"{self._mount.mount_path}:{self._mount.mount_alias}"]
 
 

@@ -93,8 +93,11 @@ def docker_variables(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, str]:
     """The variables of the docker backend, with stores that containers reach."""
+    home = tmp_path_factory.mktemp("docker-home")
     return {
-        **variables("docker", tmp_path_factory.mktemp("docker-home")),
+        **variables("docker", home),
+        "LUME_MOUNTED_FILESYSTEM__MOUNT_PATH": str(home / "shared"),
+        "LUME_MOUNTED_FILESYSTEM__MOUNT_ALIAS": "/lume/shared",
         "LUME_MODEL_DB__URL": mariadb.url("docker-jobs"),
         "LUME_RESULTS_DB__URL": mongodb.url("docker-jobs"),
         "LUME_PREFECT__DEFAULT_IMAGE": job_image,
@@ -112,6 +115,11 @@ def docker_worker(
         "DOCKER_HOST": docker.address,
         "PREFECT_API_AUTH_STRING": "lume:let-me-in",  # more than this server asks for
         "PREFECT_API_KEY": "a-key-of-prefect-cloud",
+        # What jobs know under another name than their worker.
+        "LUME_JOB__RESULTS_DB__URL": docker_variables["LUME_RESULTS_DB__URL"].replace(
+            "127.0.0.1", "localhost"
+        ),
+        "LUME_JOB__PREFECT__SERVER__HOST": "localhost",
     }
     with Worker(folder, variables, "--network", "host") as worker:
         yield worker

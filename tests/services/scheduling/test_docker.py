@@ -31,7 +31,8 @@ _SOON_S = 60.0
 @pytest.fixture
 def scheduling(docker_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> SchedulingService:
     for name, text in docker_worker.variables.items():
-        monkeypatch.setenv(name, text)
+        if not name.startswith("LUME_JOB__"):
+            monkeypatch.setenv(name, text)
     configure()
     return context.scheduling_service()
 
@@ -82,6 +83,17 @@ def test_a_model_computes_in_a_container_what_it_computes_here(
     assert recorded.id == model.evaluate(inputs).id, "the same result, and so recorded once"
 
 
+def test_a_file_of_a_job_is_on_the_host(
+    docker_worker: Worker, scheduling: SchedulingService, installed: Any
+) -> None:
+    given = {"path": "notes/lattice.txt", "text": "QF1"}
+    file = scheduling.run(flow=installed.write, parameters=given).result(_SOON_S)
+    host = Path(docker_worker.variables["LUME_MOUNTED_FILESYSTEM__MOUNT_PATH"])
+    assert (host / given["path"]).read_text() == "QF1"
+    assert (host / given["path"]).stat().st_uid == os.getuid()
+    assert file.read() == "QF1"
+
+
 def test_docker_shows_no_secret(
     docker: Docker,
     docker_worker: Worker,
@@ -104,6 +116,7 @@ def test_docker_shows_no_secret(
         known = [client.read_flow_run(run.id), client.read_work_pool(backend.work_pool)]
     everywhere = json.dumps(shown) + docker_worker.log.read_text() + str(run.logs())
     everywhere += "".join(one.model_dump_json() for one in known)
+    del secrets["LUME_PREFECT__SERVER__HOST"]  # localhost is anybody's name
     assert not [name for name, text in secrets.items() if text in everywhere]
     run.cancel()
     assert run.wait(_SOON_S) is RunState.CANCELLED
@@ -127,7 +140,7 @@ def test_an_image_that_is_not_there(scheduling: SchedulingService, installed: An
         parameters={"seconds": 0},
         run_config=DockerRunConfig(image="nowhere.invalid/no-such-image:1.0"),
     )
-    with pytest.raises(RunError, match=r"(?i)crashed.*no-such-image"):
+    with pytest.raises(RunError, match=r"Crashed: .*no-such-image.*lume-services docker build"):
         run.result(_SOON_S)
     assert run.state is RunState.CRASHED
 
@@ -163,6 +176,13 @@ def test_stores_on_this_machine_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
         context.scheduling_service()
 
 
+def test_networks_are_for_containers(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUME_BACKEND", "process")
+    answer = run("worker", "start", "--network", "host")
+    assert answer.code == 2
+    assert "network='host' is for docker" in answer.err
+
+
 def test_the_image_serves_any_user(docker: Docker, job_image: str, tmp_path: Path) -> None:
     secret = tmp_path / "LUME_RESULTS_DB__PASSWORD"
     secret.write_text("s3cret")
@@ -181,7 +201,12 @@ def test_the_image_serves_any_user(docker: Docker, job_image: str, tmp_path: Pat
         network_mode="host",
         remove=True,
         volumes=[f"{tmp_path}:/run/secrets:ro"],
-        environment={"EXTRA_PIP_PACKAGES": "toolz", "LUME_RESULTS_DB__HOST": "mongodb"},
+        environment={
+            "EXTRA_PIP_PACKAGES": "toolz",
+            "LUME_RESULTS_DB__HOST": "mongodb",
+            "LUME_RESULTS_DB__USERNAME": "lume",
+            "LUME_RESULTS_DB__DATABASE": "results",
+        },
     )
     assert said.decode() == "4711 s3cret\n"
 

@@ -6,6 +6,7 @@ import os
 import time
 from typing import Any
 
+from lume_services.files import TextFile
 from lume_services.flows import flow
 
 
@@ -26,3 +27,11 @@ def wait(seconds: float) -> None:
 def who(variable: str) -> dict[str, Any]:
     """What a job is and sees."""
     return {"user": os.getuid(), "home": os.environ["HOME"], "value": os.environ.get(variable)}
+
+
+@flow
+def write(path: str, text: str) -> TextFile:
+    """Write a file where the host sees it, too."""
+    file = TextFile(filename=path, filesystem_identifier="mounted", obj=text)
+    file.write()
+    return file

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from importlib.metadata import distribution, distributions, requires
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -59,32 +60,7 @@ def build_image(
         ImageBuildError: Docker does not answer, or a step failed.
         MissingDependencyError: Docker's library for Python is not installed.
     """
-    client = _docker()
-    with tempfile.TemporaryDirectory() as folder:
-        _prepare(Path(folder), source or _installed_from(), packages)
-        said = client.api.build(
-            path=folder,
-            tag=tag,
-            buildargs={"BASE": base or _BASE},
-            network_mode=network,
-            rm=True,
-            forcerm=True,
-            decode=True,
-        )
-        for line in said:
-            if "error" in line:
-                raise ImageBuildError(f"The image {tag!r} could not be built: {line['error']}")
-            if text := line.get("stream", "").rstrip():
-                tell(text)
-
-
-def _docker() -> Any:
-    try:
-        import docker
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            "Building an image needs the package 'docker': pip install 'lume-services[docker]'"
-        ) from error
+    docker = _library()
     try:
         client = docker.from_env()
         client.ping()
@@ -93,7 +69,35 @@ def _docker() -> Any:
             f"Docker does not answer: {error}. See that it is installed and runs (`docker info`), "
             "that you may use it, and DOCKER_HOST."
         ) from error
-    return client
+    with closing(client), tempfile.TemporaryDirectory() as folder:
+        _prepare(Path(folder), source or _installed_from(), packages)
+        try:
+            said = client.api.build(
+                path=folder,
+                tag=tag,
+                buildargs={"BASE": base or _BASE},
+                network_mode=network,
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+            for line in said:
+                if "error" in line:
+                    raise docker.errors.DockerException(line["error"])
+                if text := line.get("stream", "").rstrip():
+                    tell(text)
+        except docker.errors.DockerException as error:
+            raise ImageBuildError(f"The image {tag!r} could not be built: {error}") from error
+
+
+def _library() -> Any:
+    try:
+        import docker
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            "Building an image needs the package 'docker': pip install 'lume-services[docker]'"
+        ) from error
+    return docker
 
 
 def _prepare(context: Path, source: str | Path | None, packages: Sequence[str]) -> None:

@@ -219,6 +219,17 @@ def test_building_without_docker_says_so(run: Run, monkeypatch: pytest.MonkeyPat
     assert "DOCKER_HOST" in answer.err
 
 
+def test_a_base_that_is_not_there_is_named(
+    docker: Docker, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", docker.address)
+    for base, tag in (("nowhere.invalid/base:1", "any:1"), ("any", "No Name")):
+        answer = run("docker", "build", "--base", base, "--tag", tag)
+        assert answer.code == 1
+        assert answer.err.startswith(f"Error: The image {tag!r} could not be built: ")
+        assert "nowhere.invalid" in answer.err or "No Name" in answer.err
+
+
 def _nothing_is_left(docker: Docker, *runs: FlowRunHandle) -> None:
     ids = {run.id for run in runs}
     deadline = time.monotonic() + _SOON_S

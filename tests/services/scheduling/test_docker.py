@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.commands import Run
-from tests.servers import Docker, MariaDB, Worker
+from tests.servers import Docker, MariaDB, Prefect, Worker
 
 from lume_services.config import configure, context
 from lume_services.errors import ConfigurationError, RunError
@@ -132,6 +132,33 @@ def test_a_job_is_the_user_of_its_worker_and_has_its_keys(
         "value": docker_worker.variables["PREFECT_API_AUTH_STRING"],
     }
     _nothing_is_left(docker, run)
+
+
+def test_a_server_that_asks_for_a_password(
+    docker: Docker,
+    docker_variables: dict[str, str],
+    installed: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
+
+    class ProtectedPrefect(Prefect):
+        def environment(self) -> dict[str, str]:
+            return {**super().environment(), "PREFECT_SERVER_API_AUTH_STRING": "lume:s3cret"}
+
+    with ProtectedPrefect(tmp_path / "server") as server:
+        variables = {**docker_variables, "LUME_PREFECT__SERVER__HOST_PORT": str(server.port)}
+        let_in = {"DOCKER_HOST": docker.address, "PREFECT_API_AUTH_STRING": "lume:s3cret"}
+        for name, text in variables.items():
+            monkeypatch.setenv(name, text)
+        with (
+            Worker(tmp_path, {**variables, **let_in}),
+            temporary_settings({PREFECT_API_AUTH_STRING: "lume:s3cret"}),
+        ):
+            configure()
+            run = context.scheduling_service().run(flow=installed.wait, parameters={"seconds": 0})
+            assert run.result(_SOON_S) is None
 
 
 def test_an_image_that_is_not_there(scheduling: SchedulingService, installed: Any) -> None:

@@ -40,7 +40,7 @@ def start_worker(
     if settings.backend not in plugins.names(plugins.WORKERS):
         raise ConfigurationError(
             f"LUME_BACKEND={settings.backend!r} runs flows without a worker. Set LUME_BACKEND to "
-            "what the jobs of this worker are to be: process, docker or kubernetes."
+            "what the jobs of this worker are to be: process or docker."
         )
     if network is not None and settings.backend != "docker":
         raise ConfigurationError(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lume_services.config import configure
+from lume_services.config import configure, context
 from lume_services.errors import (
     FlowError,
     FlowOfFlowsError,
@@ -400,6 +400,19 @@ class TestYAML:
         (tmp_path / "list.yaml").write_text("- name")
         with pytest.raises(FlowOfFlowsError, match=r"list\.yaml is wrong: the whole"):
             FlowOfFlows.from_yaml(tmp_path / "list.yaml")
+
+
+def test_it_is_stored_in_the_registry_with_its_parts_in_order() -> None:
+    configure()
+    registry = context.model_db_service()
+    model_id = registry.store_model("a", "SLAC", "LCLS", "cu_hxr", "an injector")
+    deployment_id = registry.store_deployment(model_id, "1.0")
+    whole = diamond()
+    flow_id = whole.register(deployment_id)
+    assert whole.register(deployment_id) == flow_id
+    parts = registry.get_flow_of_flows(parent_flow_id=flow_id)
+    assert [part.flow_name for part in parts] == list(whole.composing_flows)
+    assert registry.get_flow(flow_id=flow_id).flow_name == whole.name
 
 
 def test_a_cycle_is_refused() -> None:

@@ -63,6 +63,7 @@ class Flow:
         self.entrypoint = entrypoint
         self.mapped_parameters = dict(mapped_parameters or {})
         self._prefect_flow = prefect_flow
+        self._flow_id: str | None = None
 
     @property
     def prefect_flow(self) -> prefect.Flow[..., Any]:
@@ -111,9 +112,10 @@ class Flow:
             flow_id = registry.store_flow(
                 deployment_id=deployment_id, flow_name=self.name, project_name=self.project_name
             )
-        return service.register_flow(
+        self._flow_id = service.register_flow(
             flow=self.prefect_flow, project_name=self.project_name, flow_id=flow_id
         )
+        return self._flow_id
 
     def run(
         self,
@@ -138,6 +140,7 @@ class Flow:
             flow=self.prefect_flow,
             parameters=self._checked(parameters),
             project_name=self.project_name,
+            flow_id=self._flow_id,
         )
 
     def run_and_return(
@@ -164,6 +167,7 @@ class Flow:
             flow=self.prefect_flow,
             parameters=self._checked(parameters),
             project_name=self.project_name,
+            flow_id=self._flow_id,
             task_name=task_name,
         )
 

@@ -64,6 +64,7 @@ class FlowOfFlows:
         for flow in flows.values():
             _check(flow, flows)
         self.composing_flows = {one: flows[one] for one in _ordered(name, flows)}
+        self._flow_id: str | None = None
 
     @classmethod
     def from_yaml(cls, source: str | Path | Mapping[str, Any]) -> Self:
@@ -115,6 +116,32 @@ class FlowOfFlows:
             if name not in flow.mapped_parameters
         }
 
+    def register(self, deployment_id: int, *, service: SchedulingService | None = None) -> str:
+        """Store it in the registry, with its flows and their order; again changes nothing.
+
+        Args:
+            deployment_id: The deployment of a model that the flows are part of.
+            service: The scheduling service; that of the context when not given.
+
+        Returns:
+            Its ``flow_id``, under which ``run`` runs it from now on.
+
+        Raises:
+            DeploymentNotFoundError: There is no such deployment.
+            ModelDBError: It is stored with other flows.
+        """
+        registry = context.model_db_service()
+        registry.store_project(self.project_name)
+        flow_id = registry.store_flow(
+            deployment_id=deployment_id, flow_name=self.name, project_name=self.project_name
+        )
+        parts = [
+            flow.register(deployment_id, service=service) for flow in self.composing_flows.values()
+        ]
+        registry.store_flow_of_flows(flow_id, parts)
+        self._flow_id = flow_id
+        return flow_id
+
     def run(
         self,
         parameters: Mapping[str, Any] | None = None,
@@ -147,7 +174,7 @@ class FlowOfFlows:
             flow=coordinate,
             parameters={"spec": self._spec(), "parameters": given},
             project_name=self.project_name,
-            name=None,
+            flow_id=self._flow_id,
         )
 
     def run_from_here(

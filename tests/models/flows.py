@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
+
+from prefect import get_run_logger
 
 from lume_services.flows import flow, task
 from tests.models.functions import thin_lens
@@ -22,3 +25,11 @@ def second(f: float, ray: dict[str, Any]) -> dict[str, Any]:
 def two_lenses(f: float) -> float:
     """The angle of a ray after two thin lenses with a drift of 1 m after each."""
     return float(second(f, first(f))["xp"])
+
+
+@flow
+def says_when_it_begins(seconds: float) -> float:
+    """Takes a while, and logs when it has begun."""
+    get_run_logger().warning("begun")
+    time.sleep(seconds)
+    return seconds

@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
 import httpx
@@ -41,9 +41,13 @@ from lume_services.services.scheduling.labels import LOGGER_OF_TASKS, OUTCOME, S
 from lume_services.services.scheduling.outcomes import Outcome, RemoteFailure, from_api
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from lume_services.engine import LocalRun
 
 __all__ = ["main"]
+
+T = TypeVar("T")
 
 _LISTEN_S: Final = 1.0
 _ALIVE_S: Final = 10.0
@@ -78,13 +82,15 @@ class _Job:
         try:
             self._local = self._prepared()
         except Exception as error:
-            return self._end(Failed(message=_in_words(error)), _failed(error))
+            failed = self._delivered(Failed(message=_in_words(error)), _failed(error), within_s=0)
+            return self._end(*failed)
         teller = threading.Thread(target=self._tell, daemon=True)
         teller.start()
         state, outcome = self._executed(self._local)
-        self._over.set()
+        delivered = self._delivered(state, outcome, within_s=_PATIENCE_S)
+        self._over.set()  # after it, as a job that is silent is taken for crashed
         teller.join()
-        return self._end(state, outcome)
+        return self._end(*delivered)
 
     def _begin(self) -> bool:
         """Whether the run is still wanted."""
@@ -141,34 +147,46 @@ class _Job:
             return Crashed(message=_in_words(error)), _failed(error, local)
         return Completed(), Outcome(value, task_results=local.task_results())
 
-    def _end(self, state: State[Any], outcome: Outcome) -> int:
+    def _delivered(
+        self, state: State[Any], outcome: Outcome, *, within_s: float
+    ) -> tuple[State[Any], str | None]:
+        """Store what came of the run; the state that it ends in, and the digest of the blob.
+
+        The blob goes into the results database itself, which is waited for: in the outbox nobody
+        would look for it, and it might go with the container.
+        """
+
+        def patiently(work: Callable[[], T]) -> T:
+            return retried(
+                work,
+                lambda error: isinstance(error, ResultsDBUnavailableError),
+                what=f"The results database at {service.results_db.address}",
+                within_s=within_s,
+            )
+
+        def put_blob(data: Buffer) -> str:
+            digest: str = patiently(lambda: service.results_db.put_blob(data))
+            return digest
+
         try:
-            digest = self._stored(outcome)
+            service = context.results_db_service()
+            patiently(service.flush)  # what the flow has recorded meanwhile
+            try:
+                return state, outcome.store(put_blob)
+            except SerializationError as error:
+                return Failed(message=_in_words(error)), _failed(error).store(put_blob)
         except LUMEServicesError as error:
+            if not state.is_completed():
+                return state, None
             # Nobody could get at the value, so that the run is no success.
-            if state.is_completed():
-                state = Failed(message=f"What it returned could not be stored: {error}")
-        else:
+            return Failed(message=f"What it returned could not be stored: {error}"), None
+
+    def _end(self, state: State[Any], digest: str | None) -> int:
+        if digest is not None:
             labels: dict[str, Any] = {OUTCOME: digest}
             self._patiently(lambda: self._client.update_flow_run_labels(self._run.id, labels))
         self._set_state(state)
         return 0
-
-    def _stored(self, outcome: Outcome) -> str:
-        service = context.results_db_service()
-        try:
-            digest = outcome.store(service.put_blob)
-        except SerializationError as error:
-            digest = _failed(error).store(service.put_blob)
-        # What waits in the outbox is where nobody looks, and may go with the container.
-        with suppress(ResultsDBUnavailableError):
-            retried(
-                service.flush,
-                lambda error: isinstance(error, ResultsDBUnavailableError),
-                what=f"The results database at {service.results_db.address}",
-                within_s=_PATIENCE_S,
-            )
-        return digest
 
     def _set_state(self, state: State[Any]) -> None:
         self._patiently(lambda: self._client.set_flow_run_state(self._run.id, state, force=True))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.commands import Run
 from tests.models import functions
-from tests.models.flows import two_lenses
-from tests.servers import Prefect, Worker
+from tests.models.flows import says_when_it_begins, two_lenses
+from tests.servers import MongoDB, Prefect, Worker
 
 from lume_services.config import configure, context
 from lume_services.errors import FlowError, InvalidInputError, RunError
@@ -185,6 +187,19 @@ def running(run: Any) -> Any:
     return run
 
 
+def jobs_of(runs: list[Any]) -> list[int]:
+    """The processes of jobs of these runs."""
+    found = subprocess.run(["pgrep", "-f", "lume_services[.]job"], capture_output=True, text=True)
+    ids = [run.id for run in runs]
+    jobs = []
+    for pid in found.stdout.split():
+        with suppress(OSError):  # it has just ended
+            environment = Path(f"/proc/{pid}/environ").read_text(errors="replace")
+            if any(one in environment for one in ids):
+                jobs.append(int(pid))
+    return jobs
+
+
 def test_a_worker_that_is_killed_with_its_job(
     variables: Callable[[str, Path], dict[str, str]],
     tmp_path: Path,
@@ -193,24 +208,17 @@ def test_a_worker_that_is_killed_with_its_job(
     for name, text in variables("process", tmp_path).items():
         monkeypatch.setenv(name, text)
     configure()
-    backend = context.scheduling_service().backend
+    backend: Any = context.scheduling_service().backend
     backend.work_pool = "lume-doomed"
     with Worker(tmp_path, variables("process", tmp_path), "--pool", "lume-doomed") as worker:
         run = running(backend.run(flow=flows._keep_busy, parameters={"seconds": 300}))
-        jobs = subprocess.run(
-            ["pgrep", "-f", "lume_services[.]job"], capture_output=True, text=True
-        )
-        job = [pid for pid in jobs.stdout.split() if run.id in environment_of(pid)]
+        jobs = jobs_of([run])
         worker.kill()
-        for pid in job:
-            os.kill(int(pid), signal.SIGKILL)
+        for job in jobs:
+            os.kill(job, signal.SIGKILL)
         assert run.wait(90) is RunState.CRASHED
         with pytest.raises(RunError, match="no sign of life"):
             run.result()
-
-
-def environment_of(pid: str) -> str:
-    return Path(f"/proc/{pid}/environ").read_text(errors="replace")
 
 
 def test_a_server_that_restarts_during_a_run(prefect_server: Prefect) -> None:
@@ -220,3 +228,47 @@ def test_a_server_that_restarts_during_a_run(prefect_server: Prefect) -> None:
     prefect_server.kill()
     prefect_server.start()
     assert run.wait(_WAIT) is RunState.COMPLETED
+
+
+def test_a_results_database_that_is_away_when_the_job_ends(
+    variables: Callable[[str, Path], dict[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with MongoDB(tmp_path / "mongodb") as mongodb:
+        mine = {
+            **variables("process", tmp_path),
+            "LUME_RESULTS_DB__URL": mongodb.url("away"),
+            "LUME_RESULTS_DB__CONNECTION__RETRY_S": "1",
+        }
+        for name, text in mine.items():
+            monkeypatch.setenv(name, text)
+        configure()
+        backend: Any = context.scheduling_service().backend
+        backend.work_pool = "lume-away"
+        with Worker(tmp_path, mine, "--pool", "lume-away"):
+            run = backend.run(flow=says_when_it_begins, parameters={"seconds": 12.0})
+            next(line for line in run.logs(follow=True) if line.message == "begun")
+            mongodb.kill()
+            time.sleep(16)
+            assert not run.state.is_final, "the value is not there yet"
+            mongodb.start()
+            assert run.wait(_WAIT) is RunState.COMPLETED
+            assert run.result() == 12.0
+
+
+def test_runs_cancelled_at_random_moments() -> None:
+    service = context.scheduling_service()
+    draw = random.Random(1)
+    runs = []
+    for _ in range(5):
+        some = [service.run(flow=flows._keep_busy, parameters={"seconds": 300.0}) for _ in range(4)]
+        for run in some:
+            time.sleep(draw.uniform(0, 3))
+            run.cancel()
+        assert [run.wait(_WAIT) for run in some] == [RunState.CANCELLED] * 4
+        runs += some
+    deadline = time.monotonic() + 30
+    while left := jobs_of(runs):
+        assert time.monotonic() < deadline, f"{len(left)} of {len(runs)} are left"
+        time.sleep(0.2)

@@ -29,7 +29,7 @@ servers:
 
 test: .venv/.dev servers
 	$(BIN)/python -m pytest -m "not slow" -n 2
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
 test-unit: .venv/.dev
 	$(BIN)/python -m pytest -m "not slow" -n 2

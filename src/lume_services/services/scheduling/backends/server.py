@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
 from prefect.client.schemas.filters import (
@@ -71,6 +71,7 @@ class ServerBackend(Backend):
         self.work_pool = work_pool or f"lume-{self.pool_type}"
         self._results = results
         self._has_pool = False
+        self._token = f"lume-services: runs asked for by {uuid4()}".encode()
         self._flows: dict[str, prefect.Flow[..., Any]] = {}
         self._registered: dict[str, tuple[UUID, dict[str, Any]]] = {}
 
@@ -147,7 +148,7 @@ class ServerBackend(Backend):
         _check_parameters(schema, given)
         results = self._results()
         # The job looks for it, and so sees whether its results database is that of who asks.
-        token = results.put_blob(f"lume-services run for {flow_id}".encode())
+        token = results.put_blob(self._token)
         moment: State[Any] | None = None
         if start_at is not None:
             moment = Scheduled(scheduled_time=start_at.astimezone(UTC))

@@ -7,6 +7,7 @@ does everything that a run gives back. Neither needs a disk that both can see.
 
 from __future__ import annotations
 
+import builtins
 import json
 import math
 from collections.abc import Mapping
@@ -69,7 +70,7 @@ class RemoteFailure:
         module, _, name = self.type.rpartition(".")
         known: Any = getattr(errors, name, None) if module == errors.__name__ else None
         if not module:
-            known = getattr(__import__("builtins"), name, None)
+            known = getattr(builtins, name, None)
         made: Exception | None = None
         if isinstance(known, type) and issubclass(known, Exception):
             try:

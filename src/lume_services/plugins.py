@@ -66,10 +66,17 @@ _TABLE: dict[str, dict[str, _Plugin]] = {
         "docker": _Plugin(
             "lume_services.services.scheduling.backends.docker:DockerBackend", extra="docker"
         ),
+        "kubernetes": _Plugin(
+            "lume_services.services.scheduling.backends.kubernetes:KubernetesBackend",
+            extra="kubernetes",
+        ),
     },
     WORKERS: {
         "process": _Plugin("lume_services.workers.process:LUMEProcessWorker", extra="prefect"),
         "docker": _Plugin("lume_services.workers.docker:LUMEDockerWorker", extra="docker"),
+        "kubernetes": _Plugin(
+            "lume_services.workers.kubernetes:LUMEKubernetesWorker", extra="kubernetes"
+        ),
     },
     RESULTS_DBS: {
         "sqlite": _Plugin("lume_services.services.results.sqlite:SQLiteResultsDB"),

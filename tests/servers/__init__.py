@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from tests.servers._docker import Docker
 from tests.servers._files import S3, SFTP
+from tests.servers._kubernetes import Kubernetes
 from tests.servers._mongodb import MongoDB
 from tests.servers._prefect import Prefect
 from tests.servers._server import Server
@@ -25,6 +26,7 @@ __all__ = [
     "S3",
     "SFTP",
     "Docker",
+    "Kubernetes",
     "MariaDB",
     "MongoDB",
     "PostgreSQL",

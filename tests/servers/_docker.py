@@ -18,6 +18,7 @@ from tests.servers._server import Server, missing
 
 CACHE = Path.home() / ".cache" / "lume-services"
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+_RUNTIME = Path(__file__).parent / "kubernetes/runc-oom"
 _PACKAGES = "python3,python3-venv,python3-pip,ca-certificates"
 
 
@@ -53,6 +54,8 @@ class Docker(Server):
             "--iptables=false",
             "--bridge=none",
             "--exec-opt=native.cgroupdriver=cgroupfs",
+            f"--add-runtime=oomrunc={_RUNTIME}",
+            "--default-runtime=oomrunc",
             *self.arguments,
         ]
 

@@ -45,7 +45,7 @@ class Server(ABC):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.arguments = arguments
         self.log = self.folder / f"{type(self).__name__}.log"
-        self.port = _free_port()
+        self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
@@ -169,7 +169,8 @@ def _end(process: subprocess.Popen[bytes], by: signal.Signals = signal.SIGTERM) 
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody has."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,6 +35,14 @@ def start(
             "not given: `host` where Prefect's server is on this machine, else Docker's default."
         ),
     ] = None,
+    job_template: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Parts of a Kubernetes Job (YAML), laid over that of every job: node selectors, "
+            "tolerations, volumes.",
+        ),
+    ] = None,
 ) -> None:
     """Take runs from the Prefect server and start a job for each, until it is interrupted.
 
@@ -43,4 +52,11 @@ def start(
     from lume_services.workers import start_worker
 
     configure()
-    start_worker(context.settings, name=name, limit=limit, work_pool=pool, network=network)
+    start_worker(
+        context.settings,
+        name=name,
+        limit=limit,
+        work_pool=pool,
+        network=network,
+        job_template=job_template,
+    )

@@ -45,6 +45,7 @@ class JobEnvironment:
         secrets: The folder.
         image: The image of jobs that name none.
         network: The network of jobs that name none.
+        mount: The folder that jobs see under another path.
     """
 
     def __init__(self, settings: LUMEServicesSettings, *, network: str | None = None) -> None:
@@ -56,7 +57,7 @@ class JobEnvironment:
             for name in list(private)
             if name.startswith(_OF_JOBS)
         }
-        self._mount = settings.mounted_filesystem
+        self.mount = settings.mounted_filesystem
         self._api_url = _seen_by_jobs(settings, aliases)
         default_image = settings.prefect.default_image if settings.prefect else None
         self.image = default_image or DEFAULT_IMAGE
@@ -102,11 +103,15 @@ class JobEnvironment:
 
     def mounts(self) -> list[str]:
         """The mounted filesystem, as Docker writes volumes."""
-        if self._mount is None:
+        if self.mount is None:
             return []
         # Made here when it is missing: Docker would make it as root's.
-        MountedFilesystem(**self._mount.model_dump())
-        return [f"{self._mount.mount_path}:{self._mount.mount_alias}"]
+        MountedFilesystem(**self.mount.model_dump())
+        return [f"{self.mount.mount_path}:{self.mount.mount_alias}"]
+
+    def secret_values(self) -> dict[str, str]:
+        """What is in the folder: the text of each file by its name."""
+        return {file.name: file.read_text("utf-8") for file in self.secrets.iterdir()}
 
 
 def _secrets_of_prefect() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lume_services import plugins
@@ -20,6 +21,7 @@ def start_worker(
     limit: int | None = None,
     work_pool: str | None = None,
     network: str | None = None,
+    job_template: Path | None = None,
 ) -> None:
     """Take runs from the Prefect server and start a job for each, until the process is ended.
 
@@ -30,9 +32,11 @@ def start_worker(
         limit: Jobs at a time, at most; as many as are asked for when None.
         work_pool: The work pool; that of the backend when None.
         network: Docker's network for jobs that ask for none, as ``docker run --network`` takes it.
+        job_template: YAML file with parts of a Kubernetes Job, laid over that of every job.
 
     Raises:
-        ConfigurationError: The backend has no workers, or its jobs have no such network.
+        ConfigurationError: The backend has no workers, or its jobs have no such network or
+            template; or its cluster does not answer.
         SchedulingUnavailableError: The Prefect server does not answer.
     """
     from lume_services.context import context
@@ -40,11 +44,16 @@ def start_worker(
     if settings.backend not in plugins.names(plugins.WORKERS):
         raise ConfigurationError(
             f"LUME_BACKEND={settings.backend!r} runs flows without a worker. Set LUME_BACKEND to "
-            "what the jobs of this worker are to be: process or docker."
+            f"what the jobs of this worker are to be: {', '.join(plugins.names(plugins.WORKERS))}."
         )
     if network is not None and settings.backend != "docker":
         raise ConfigurationError(
             f"LUME_BACKEND={settings.backend!r} has no networks: network={network!r} is for docker."
+        )
+    if job_template is not None and settings.backend != "kubernetes":
+        raise ConfigurationError(
+            f"LUME_BACKEND={settings.backend!r} makes no Kubernetes Jobs: "
+            f"job_template={str(job_template)!r} is for kubernetes."
         )
     import asyncio
 
@@ -58,4 +67,18 @@ def start_worker(
         backend.make_work_pool()
         worker = worker_class(work_pool_name=work_pool or backend.work_pool, name=name, limit=limit)
         worker.jobs = JobEnvironment(settings, network=network)
+        if job_template is not None:
+            worker.job_template = _read_template(job_template)
         asyncio.run(worker.start())
+
+
+def _read_template(file: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        read = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"The job template {file} cannot be read: {error}") from None
+    if not isinstance(read, dict):
+        raise ConfigurationError(f"The job template {file} is no mapping with parts of a Job.")
+    return read

@@ -10,10 +10,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.servers import Docker, MariaDB, MongoDB, Prefect, Worker
+from tests.servers import Docker, Kubernetes, MariaDB, MongoDB, Prefect, Worker
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = Path(__file__).parent / "job_package"
+JOBS_OF_THIS_CLUSTER = """
+spec:
+  template:
+    spec:
+      hostNetwork: true
+      containers:
+        - name: prefect-job
+          imagePullPolicy: Never
+"""
 
 
 @pytest.fixture(scope="session")
@@ -85,23 +94,67 @@ def job_image(docker: Docker) -> str:
 
 
 @pytest.fixture(scope="session")
-def docker_variables(
-    variables: Callable[[str, Path], dict[str, str]],
-    job_image: str,
-    mariadb: MariaDB,
-    mongodb: MongoDB,
-    tmp_path_factory: pytest.TempPathFactory,
+def reachable_stores(
+    job_image: str, mariadb: MariaDB, mongodb: MongoDB, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
-    """The variables of the docker backend, with stores that containers reach."""
-    home = tmp_path_factory.mktemp("docker-home")
+    """The variables of stores that containers reach, and of their image."""
+    name = tmp_path_factory.mktemp("jobs").name
+    shared = tmp_path_factory.mktemp("shared")
+    shared.chmod(0o777)  # pods have a user of their own
     return {
-        **variables("docker", home),
-        "LUME_MOUNTED_FILESYSTEM__MOUNT_PATH": str(home / "shared"),
+        "LUME_MOUNTED_FILESYSTEM__MOUNT_PATH": str(shared),
         "LUME_MOUNTED_FILESYSTEM__MOUNT_ALIAS": "/lume/shared",
-        "LUME_MODEL_DB__URL": mariadb.url("docker-jobs"),
-        "LUME_RESULTS_DB__URL": mongodb.url("docker-jobs"),
+        "LUME_MODEL_DB__URL": mariadb.url(name),
+        "LUME_RESULTS_DB__URL": mongodb.url(name),
         "LUME_PREFECT__DEFAULT_IMAGE": job_image,
     }
+
+
+@pytest.fixture(scope="session")
+def docker_variables(
+    variables: Callable[[str, Path], dict[str, str]],
+    reachable_stores: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, str]:
+    """The variables of the docker backend."""
+    return {**variables("docker", tmp_path_factory.mktemp("docker-home")), **reachable_stores}
+
+
+@pytest.fixture(scope="session")
+def kubernetes(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubernetes]:
+    """A cluster of one node, on Docker's daemon."""
+    with Kubernetes(tmp_path_factory.mktemp("kubernetes"), docker) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def kubernetes_variables(
+    variables: Callable[[str, Path], dict[str, str]],
+    reachable_stores: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, str]:
+    """The variables of the kubernetes backend."""
+    home = tmp_path_factory.mktemp("kubernetes-home")
+    return {**variables("kubernetes", home), **reachable_stores}
+
+
+@pytest.fixture(scope="session")
+def kubernetes_worker(
+    kubernetes: Kubernetes,
+    kubernetes_variables: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Worker]:
+    """A worker whose jobs are Jobs of the cluster."""
+    folder = tmp_path_factory.mktemp("kubernetes-worker")
+    template = folder / "job.yaml"
+    template.write_text(JOBS_OF_THIS_CLUSTER)
+    variables = {
+        **kubernetes_variables,
+        "KUBECONFIG": kubernetes.kubeconfig,
+        "PREFECT_API_AUTH_STRING": "lume:let-me-in",  # more than this server asks for
+    }
+    with Worker(folder, variables, "--job-template", str(template)) as worker:
+        yield worker
 
 
 @pytest.fixture(scope="session")

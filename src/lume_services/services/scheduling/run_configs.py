@@ -116,8 +116,15 @@ class KubernetesRunConfig(RunConfig):
     )
     job_template: dict[str, Any] = Field(
         default_factory=dict,
-        description="Parts of a Job manifest, merged over the one that is made.",
+        description="Parts of a Job manifest, laid over the one that is made.",
     )
+
+    def job_variables(self) -> dict[str, Any]:
+        """What Prefect's work pool is given."""
+        variables = super().job_variables()
+        if names := variables.get("image_pull_secrets"):
+            variables["image_pull_secrets"] = [{"name": name} for name in names]
+        return variables
 
 
 def _quantity(value: str) -> str:

@@ -6,6 +6,8 @@ import os
 import time
 from typing import Any
 
+from prefect import get_run_logger
+
 from lume_services.files import TextFile
 from lume_services.flows import flow
 
@@ -27,6 +29,15 @@ def wait(seconds: float) -> None:
 def who(variable: str) -> dict[str, Any]:
     """What a job is and sees."""
     return {"user": os.getuid(), "home": os.environ["HOME"], "value": os.environ.get(variable)}
+
+
+@flow
+def who_waits(variable: str, seconds: float) -> None:
+    """Say what a job is and sees, but for the secret itself, and stay."""
+    get_run_logger().info(
+        "let in by a secret of %s letters as user %s", len(os.environ[variable]), os.getuid()
+    )
+    wait.fn(seconds)
 
 
 @flow

@@ -1,7 +1,8 @@
 # Everything here needs python3, make and git only; what else a target needs goes into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: demo test test-unit servers lint bench docs clean
+KUBERNETES := $(HOME)/.cache/lume-kubernetes
+.PHONY: demo test test-unit test-kubernetes servers lint bench docs clean
 
 # One stamp a set of packages: re-running a target costs nothing until pyproject.toml changes.
 $(BIN)/python:
@@ -27,12 +28,18 @@ demo: .venv/.demo
 servers:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then tests/servers/install.sh; fi
 
+# Tests on Kubernetes are among them where its programs have been built; that takes six minutes.
+SLOW = slow$(if $(wildcard $(KUBERNETES)/bin/kubectl),, and not kubernetes)
 test: .venv/.dev servers
 	$(BIN)/python -m pytest -m "not slow" -n 2
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "$(SLOW)" -n 2 --dist loadgroup
 
 test-unit: .venv/.dev
 	$(BIN)/python -m pytest -m "not slow" -n 2
+
+test-kubernetes: .venv/.dev servers
+	tests/servers/kubernetes/build.sh $(KUBERNETES)
+	$(BIN)/python -m pytest -m kubernetes
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check .

@@ -18,7 +18,7 @@ from tests.servers._files import S3, SFTP
 from tests.servers._kubernetes import Kubernetes
 from tests.servers._mongodb import MongoDB
 from tests.servers._prefect import Prefect
-from tests.servers._server import Server
+from tests.servers._server import Server, free_port
 from tests.servers._sql import MariaDB, PostgreSQL
 from tests.servers._worker import Worker
 
@@ -33,4 +33,5 @@ __all__ = [
     "Prefect",
     "Server",
     "Worker",
+    "free_port",
 ]

@@ -12,6 +12,7 @@ want sshd openssh-server
 want ssh-keygen openssh-client
 want dockerd docker.io
 want debootstrap debootstrap
+want etcd etcd-server
 [ -n "$packages" ] || exit 0
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq

@@ -12,6 +12,7 @@ from lume_services.cli import (
     deployments,
     docker,
     files,
+    kubernetes,
     models,
     results,
     run,
@@ -42,6 +43,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(worker.app, name="worker")
 app.add_typer(docker.app, name="docker")
+app.add_typer(kubernetes.app, name="kubernetes")
 app.add_typer(files.app, name="files")
 app.add_typer(config.app, name="config")
 app.add_typer(db.app, name="db")

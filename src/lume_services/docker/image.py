@@ -31,7 +31,7 @@ DEFAULT_IMAGE: Final = f"lume-services:{__version__.replace('+', '-')}"
 """The image that is built, and that jobs run in, when none is named."""
 _BASE: Final = f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
 _NAME: Final = "lume-services"
-_EXTRAS: Final = ("prefect", "mongodb", "mysql", "postgresql", "s3", "sftp")
+_EXTRAS: Final = ("kubernetes", "prefect", "mongodb", "mysql", "postgresql", "s3", "sftp")
 _IN_IMAGE: Final = "/opt/packages"
 
 

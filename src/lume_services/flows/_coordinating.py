@@ -13,19 +13,25 @@ _PAUSE_S = 0.2
 
 
 @flow(name="flow-of-flows")
-def coordinate(spec: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
+def coordinate(
+    spec: dict[str, Any], parameters: dict[str, Any], flow_ids: dict[str, str]
+) -> dict[str, Any]:
     """Run the flows of a flow of flows, each as a run of its own on the configured backend.
 
     Args:
         spec: What ``FlowOfFlows.from_yaml`` takes.
         parameters: Values of the whole, by ``<flow>-<parameter>``.
+        flow_ids: The ``flow_id`` of those flows that are registered, by name.
 
     Returns:
         What each flow returned, by name.
     """
     from lume_services.flows._flow_of_flows import FlowOfFlows
 
-    run = FlowOfFlows.from_yaml(spec).run_from_here(parameters)
+    whole = FlowOfFlows.from_yaml(spec)
+    for name, flow_id in flow_ids.items():
+        whole.composing_flows[name].flow_id = flow_id
+    run = whole.run_from_here(parameters)
     try:
         while not run.state.is_final:
             check_stop()

@@ -39,6 +39,10 @@ class Flow:
         entrypoint: ``module:name`` to import it by, in place of ``prefect_flow``.
         mapped_parameters: In a ``FlowOfFlows``, its parameters that come from other flows, by name.
 
+    Attributes:
+        flow_id: What it runs under, once it is registered; None before, and it then runs under one
+            made of its names.
+
     Raises:
         FlowError: It has no name, or is given twice.
     """
@@ -63,7 +67,7 @@ class Flow:
         self.entrypoint = entrypoint
         self.mapped_parameters = dict(mapped_parameters or {})
         self._prefect_flow = prefect_flow
-        self._flow_id: str | None = None
+        self.flow_id: str | None = None
 
     @property
     def prefect_flow(self) -> prefect.Flow[..., Any]:
@@ -112,10 +116,10 @@ class Flow:
             flow_id = registry.store_flow(
                 deployment_id=deployment_id, flow_name=self.name, project_name=self.project_name
             )
-        self._flow_id = service.register_flow(
+        self.flow_id = service.register_flow(
             flow=self.prefect_flow, project_name=self.project_name, flow_id=flow_id
         )
-        return self._flow_id
+        return self.flow_id
 
     def run(
         self,
@@ -140,7 +144,7 @@ class Flow:
             flow=self.prefect_flow,
             parameters=self._checked(parameters),
             project_name=self.project_name,
-            flow_id=self._flow_id,
+            flow_id=self.flow_id,
         )
 
     def run_and_return(
@@ -167,7 +171,7 @@ class Flow:
             flow=self.prefect_flow,
             parameters=self._checked(parameters),
             project_name=self.project_name,
-            flow_id=self._flow_id,
+            flow_id=self.flow_id,
             task_name=task_name,
         )
 

@@ -172,7 +172,15 @@ class FlowOfFlows:
 
         return service.run(
             flow=coordinate,
-            parameters={"spec": self._spec(), "parameters": given},
+            parameters={
+                "spec": self._spec(),
+                "parameters": given,
+                "flow_ids": {
+                    flow.name: flow.flow_id
+                    for flow in self.composing_flows.values()
+                    if flow.flow_id is not None
+                },
+            },
             project_name=self.project_name,
             flow_id=self._flow_id,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 from lume_services._variables import SECRETS_DIR
@@ -14,6 +15,8 @@ if folder := os.environ.get(SECRETS_DIR):
         os.environ.setdefault(file.name, file.read_text(encoding="utf-8"))
 
 if __name__ == "__main__":
+    # The first process of a container is deaf to SIGTERM until it says what it does then.
+    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     from lume_services.job._run import main
 
     main()

@@ -4,18 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-__all__ = ["job_template", "merged"]
+from lume_services.errors import ConfigurationError
+
+__all__ = ["job_template", "manifests", "merged", "read_job_template"]
+
+
+def manifests(file: str) -> list[dict[str, Any]]:
+    """The manifests in a file of this package."""
+    text = (files("lume_services.kubernetes") / "files" / file).read_text("utf-8")
+    return list(yaml.safe_load_all(text))
 
 
 def job_template() -> dict[str, Any]:
     """The manifest of the Job of a run, with Prefect's placeholders in it."""
-    text = (files("lume_services.kubernetes") / "files" / "job.yaml").read_text("utf-8")
-    manifest: dict[str, Any] = yaml.safe_load(text)
-    return manifest
+    return manifests("job.yaml")[0]
+
+
+def read_job_template(file: Path) -> dict[str, Any]:
+    """Read parts of a Job manifest (YAML).
+
+    Raises:
+        ConfigurationError: The file cannot be read, or holds no mapping.
+    """
+    try:
+        parts = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"The job template {file} cannot be read: {error}") from None
+    if not isinstance(parts, dict):
+        raise ConfigurationError(f"The job template {file} is no mapping with parts of a Job.")
+    return parts
 
 
 def merged(manifest: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

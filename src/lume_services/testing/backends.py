@@ -158,8 +158,21 @@ class BackendConformance:
         assert backend.submit(flow_id=given, parameters={"x": 3}).result(_WAIT) == 3.0
 
     def test_a_flow_that_nobody_registered_is_not_found(self, backend: Backend) -> None:
+        nobodys = "00000000-0000-0000-0000-000000000000"
         with pytest.raises(FlowNotFoundError):
-            backend.submit(flow_id="00000000-0000-0000-0000-000000000000")
+            backend.submit(flow_id=nobodys)
+        with pytest.raises(FlowNotFoundError):
+            backend.load_flow(flow_id=nobodys)
+
+    def test_a_registered_flow_can_be_loaded(self, backend: Backend) -> None:
+        flow_id = backend.register_flow(flow=_compute)
+        if type(backend).load_flow is Backend.load_flow:
+            with pytest.raises(FlowNotFoundError, match=flow_id):
+                backend.load_flow(flow_id=flow_id)
+            return
+        loaded = backend.load_flow(flow_id=flow_id)
+        assert loaded.name == _compute.name
+        assert (loaded.fn.__module__, loaded.fn.__name__) == (__name__, "_compute")
 
     def test_parameters_that_the_flow_does_not_take_are_refused(
         self, service: SchedulingService

@@ -59,26 +59,15 @@ def start_worker(
 
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
+    from lume_services.kubernetes import read_job_template
     from lume_services.workers.environment import JobEnvironment
 
+    template = {} if job_template is None else read_job_template(job_template)
     backend: Any = context.container.backend()
     worker_class = plugins.load(plugins.WORKERS, settings.backend, variable="LUME_BACKEND")
     with temporary_settings({PREFECT_API_URL: backend.api.url}):
         backend.make_work_pool()
         worker = worker_class(work_pool_name=work_pool or backend.work_pool, name=name, limit=limit)
         worker.jobs = JobEnvironment(settings, network=network)
-        if job_template is not None:
-            worker.job_template = _read_template(job_template)
+        worker.job_template = template
         asyncio.run(worker.start())
-
-
-def _read_template(file: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        read = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"The job template {file} cannot be read: {error}") from None
-    if not isinstance(read, dict):
-        raise ConfigurationError(f"The job template {file} is no mapping with parts of a Job.")
-    return read

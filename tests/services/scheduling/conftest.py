@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.servers import Docker, Kubernetes, MariaDB, MongoDB, Prefect, Worker
+from tests.servers import Docker, Kubernetes, MariaDB, MongoDB, Prefect, Worker, images
 
-ROOT = Path(__file__).parents[3]
-PACKAGE = Path(__file__).parent / "job_package"
 JOBS_OF_THIS_CLUSTER = """
 spec:
   template:
@@ -60,7 +54,7 @@ def process_worker(
 @pytest.fixture
 def job_package() -> Path:
     """The folder of a module that is in the image."""
-    return PACKAGE
+    return images.PACKAGE
 
 
 @pytest.fixture(scope="session")
@@ -72,25 +66,8 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
 
 @pytest.fixture(scope="session")
 def job_image(docker: Docker) -> str:
-    """The image of jobs, made by the command; it stays until a source changes."""
-    name = "lume-services-test"
-    tag = f"{name}:{_digest(ROOT / 'src', ROOT / 'pyproject.toml', PACKAGE)}"
-    images = docker.client().images
-    if not images.list(tag):
-        base = docker.base_image()
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "lume_services", "docker", "build", "--tag", tag),
-                *("--base", base, "--network", "host", "--source", ROOT),
-                *("--with", "pytest", "--with", PACKAGE),
-            ],
-            env={**os.environ, "DOCKER_HOST": docker.address, "PYTHONPATH": str(ROOT / "src")},
-            check=True,
-        )
-        for image in images.list(name):
-            if tag not in image.tags:
-                images.remove(image.id, force=True)
-    return tag
+    """The image of jobs."""
+    return images.job_image(docker)
 
 
 @pytest.fixture(scope="session")
@@ -176,12 +153,3 @@ def docker_worker(
     }
     with Worker(folder, variables, "--network", "host") as worker:
         yield worker
-
-
-def _digest(*places: Path) -> str:
-    digest = hashlib.sha256()
-    for place in places:
-        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
-            if file.is_file() and "__pycache__" not in file.parts:
-                digest.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
-    return digest.hexdigest()[:12]

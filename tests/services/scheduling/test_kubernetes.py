@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.commands import Run
-from tests.servers import Docker, Kubernetes, MariaDB, Worker
+from tests.servers import Docker, Kubernetes, MariaDB, PostgreSQL, Worker, free_port
+from tests.services.scheduling.conftest import JOBS_OF_THIS_CLUSTER
 
 from lume_services.config import configure, context
 from lume_services.errors import RunError
+from lume_services.kubernetes import merged
 from lume_services.models import Model
 from lume_services.services.scheduling import SchedulingService
 from lume_services.services.scheduling.backends import Backend, FlowRunHandle, RunState
@@ -119,8 +122,8 @@ def test_secrets_are_nowhere_but_in_the_secret_of_the_job(
     values = {name: b64decode(text).decode() for name, text in secret["data"].items()}
     assert MariaDB.password in values["LUME_MODEL_DB__PASSWORD"]
     assert values["PREFECT_API_AUTH_STRING"] == "lume:let-me-in"
-    (line,) = (line.message for line in run.logs(follow=True) if "let in by" in line.message)
-    assert line == "let in by a secret of 14 letters as user 1000"
+    said = next(line.message for line in run.logs(follow=True) if "let in by" in line.message)
+    assert said == "let in by a secret of 14 letters as user 1000"
     pods = kubernetes.get("pods", _of(run))
     assert [mount["readOnly"] for mount in _mounts(pods) if "secrets" in mount["mountPath"]]
     shown = [container.attrs for container in docker.client().containers.list()]
@@ -180,7 +183,7 @@ def test_an_image_that_is_not_there(
     )
     with pytest.raises(RunError, match=r"Crashed: .*no-such-image.*lume-services docker build"):
         run.result(_SOON_S)
-    _nothing_is_left(kubernetes, "pods", run)
+    _nothing_is_left(kubernetes, "jobs", run)
 
 
 def test_a_container_that_is_killed(
@@ -245,8 +248,8 @@ def test_cancelling_a_run_that_no_node_can_take(
     _nothing_is_left(kubernetes, "jobs", run)
 
 
-def test_runs_cancelled_at_random_moments_leave_no_pod(
-    kubernetes: Kubernetes, scheduling: SchedulingService, installed: Any
+def test_runs_cancelled_at_random_moments_leave_no_container(
+    docker: Docker, scheduling: SchedulingService, installed: Any
 ) -> None:
     draw = random.Random(7)
     runs: list[FlowRunHandle] = []
@@ -257,9 +260,85 @@ def test_runs_cancelled_at_random_moments_leave_no_pod(
             run.cancel()
         assert [run.wait(_SOON_S) for run in some] == [RunState.CANCELLED] * 4
         runs += some
-    for run in runs:
-        _nothing_is_left(kubernetes, "pods", run, phase="Running")
-        _nothing_is_left(kubernetes, "pods", run, phase="Pending")
+    jobs = {"label": "io.kubernetes.container.name=prefect-job"}
+    deadline = time.monotonic() + _SOON_S
+    while left := docker.client().containers.list(filters=jobs):
+        assert time.monotonic() < deadline, f"{len(left)} of {len(runs)} are left"
+        time.sleep(0.2)
+
+
+def test_what_is_rendered_carries_runs_out_in_the_cluster(
+    kubernetes: Kubernetes,
+    kubernetes_variables: dict[str, str],
+    postgresql: PostgreSQL,
+    installed: Any,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    port = str(free_port())
+    variables = {**kubernetes_variables, "LUME_PREFECT__SERVER__HOST_PORT": port}
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+    (tmp_path / "job.yaml").write_text(JOBS_OF_THIS_CLUSTER)
+    template = ["--job-template", str(tmp_path / "job.yaml")]
+    made = [
+        *yaml.safe_load_all(run("kubernetes", "render", "-n", "lume", "--server", *template).out),
+        *yaml.safe_load_all(run("kubernetes", "render", "-n", "lume", "--server", "--secrets").out),
+    ]
+    database = postgresql.url("in-cluster").replace("+psycopg:", "+asyncpg:")
+    here = [_for_one_node(one, kubernetes, port=port, database=database) for one in made]
+    kubernetes.kubectl("create", "namespace", "lume")
+    kubernetes.kubectl("apply", "-f", "-", given=yaml.safe_dump_all(here))
+    again = yaml.safe_dump(made[-1])
+    with pytest.raises(AssertionError, match="immutable"):
+        kubernetes.kubectl("apply", "-f", "-", given=again)
+    for name in ("lume-prefect", "lume-worker"):
+        kubernetes.kubectl("-n", "lume", "rollout", "status", "deployment", name, "--timeout=120s")
+    configure()
+    given = {"variable": "LUME_BACKEND"}
+    flow_run = context.scheduling_service().run(flow=installed.who, parameters=given)
+    assert flow_run.result(2 * _SOON_S)["value"] == "kubernetes"
+    (pod,) = kubernetes.get("pods", _of(flow_run), "-n", "lume")
+    assert pod["spec"]["hostNetwork"]
+    worker = "--as=system:serviceaccount:lume:lume-worker"
+    for verb, kind in (("get", "secrets"), ("list", "secrets"), ("create", "pods")):
+        with pytest.raises(AssertionError):  # kubectl answers "no" by its exit code
+            kubernetes.kubectl("-n", "lume", "auth", "can-i", verb, kind, worker)
+    kubernetes.kubectl("delete", "namespace", "lume")
+
+
+def _for_one_node(
+    manifest: dict[str, Any], cluster: Kubernetes, *, port: str, database: str
+) -> dict[str, Any]:
+    """What a cluster without services, names and pulls needs in place of them."""
+    of_container = {
+        "worker": {
+            "env": [
+                {"name": "KUBERNETES_SERVICE_HOST", "value": cluster.api.host},
+                {"name": "KUBERNETES_SERVICE_PORT", "value": str(cluster.api.port)},
+            ]
+        },
+        "server": {
+            "env": [{"name": "PREFECT_SERVER_API_PORT", "value": port}],
+            "readinessProbe": {"httpGet": {"port": int(port), "host": "127.0.0.1"}},
+            "ports": None,
+        },
+    }
+    over: dict[str, Any] = {}
+    if manifest["kind"] == "Deployment":
+        name = manifest["spec"]["template"]["spec"]["containers"][0]["name"]
+        container = {"name": name, "imagePullPolicy": "Never", **of_container[name]}
+        pod = {"hostNetwork": True, "containers": [container]}
+        over = {"spec": {"template": {"spec": pod}}}
+    if manifest["kind"] == "StatefulSet":
+        over = {"spec": {"replicas": 0}}
+    if manifest["kind"] == "Secret" and manifest["metadata"]["name"] == "lume-prefect":
+        over = {"stringData": {"url": database}}
+    if manifest["metadata"]["name"] == "lume-settings":
+        server = {"HOST": "127.0.0.1", "HOST_PORT": port}
+        over = {"data": {f"LUME_PREFECT__SERVER__{name}": text for name, text in server.items()}}
+    return merged(manifest, over)
 
 
 def test_a_worker_without_a_cluster_says_so(
@@ -271,7 +350,7 @@ def test_a_worker_without_a_cluster_says_so(
         monkeypatch.setenv("KUBECONFIG", str(file))
         answer = run("worker", "start")
         assert answer.code == 2
-        assert answer.err.startswith("Error: The Kubernetes cluster cannot be used: ")
+        assert "Error: The Kubernetes cluster cannot be used: " in answer.err
         assert "KUBECONFIG" in answer.err
 
 
@@ -295,11 +374,8 @@ def _mounts(pods: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield from container["volumeMounts"]
 
 
-def _nothing_is_left(
-    cluster: Kubernetes, kind: str, run: FlowRunHandle, *, phase: str | None = None
-) -> None:
-    wanted = [] if phase is None else [f"--field-selector=status.phase={phase}"]
+def _nothing_is_left(cluster: Kubernetes, kind: str, run: FlowRunHandle) -> None:
     deadline = time.monotonic() + _SOON_S
-    while left := cluster.get(kind, _of(run), *wanted):
-        assert time.monotonic() < deadline, left
+    while left := cluster.get(kind, _of(run)):
+        assert time.monotonic() < deadline, json.dumps(left)
         time.sleep(0.2)

@@ -168,6 +168,20 @@ def test_a_flow_of_flows_gives_there_what_it_gives_here(fodo: FlowOfFlows, tmp_p
     assert len(names) >= 5, "each flow is a run of its own"
 
 
+def test_a_flow_of_flows_that_is_registered_runs_under_its_ids(
+    fodo: FlowOfFlows, tmp_path: Path
+) -> None:
+    registry = context.model_db_service()
+    registry.apply_schema()
+    model_id = registry.store_model("fodo", "SLAC", "LCLS", "cu_hxr", "a cell")
+    flow_id = fodo.register(registry.store_deployment(model_id, "1.0"))
+    given = {"optics-focal_length": 4.0, "optics-filename": str(tmp_path / "there.yaml")}
+    fodo.run(given).result(_WAIT)
+    backend: Any = context.scheduling_service().backend
+    for one in [flow_id, *(part.flow_id for part in registry.get_flow_of_flows())]:
+        assert len(backend.list_runs(flow_id=one)) == 1, one
+
+
 def test_a_flow_of_flows_that_fails_says_in_which(fodo: FlowOfFlows, tmp_path: Path) -> None:
     given = {"optics-focal_length": 0.0, "optics-filename": str(tmp_path / "optics.yaml")}
     run = fodo.run(given)

@@ -230,12 +230,21 @@ class ServerBackend(Backend):
                 raise RunError(f"The Prefect server knows no run {run_id!r}.") from None
         return ServerRun(self.api, self._results(), run)
 
-    def list_runs(self, *, limit: int = 20) -> list[ServerRun]:
-        """The handles of the runs in the work pool, the newest first."""
+    def list_runs(self, *, flow_id: str | None = None, limit: int = 20) -> list[ServerRun]:
+        """The handles of the runs in the work pool, the newest first.
+
+        Args:
+            flow_id: The flow, where only its runs are wanted.
+            limit: How many, at most.
+        """
         pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[self.work_pool]))
+        tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[flow_id])) if flow_id else None
         with self.api.client() as client:
             runs = client.read_flow_runs(
-                work_pool_filter=pool, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=limit
+                work_pool_filter=pool,
+                deployment_filter=tagged,
+                sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+                limit=limit,
             )
         return [ServerRun(self.api, self._results(), run) for run in runs]
 

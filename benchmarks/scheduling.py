@@ -15,7 +15,7 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from tests.servers import Docker, MariaDB, MongoDB, Prefect, Worker
-from tests.servers.images import job_image
+from tests.servers.images import job_image_of
 
 from benchmarks.measure import Row, side_by_side
 from lume_services.config import LUMEServicesSettings, configure, context
@@ -124,7 +124,7 @@ def runs_on_docker(folder: Path) -> Iterator[Row]:
         MongoDB(folder / "mongodb") as results,
         Docker(folder / "docker") as docker,
     ):
-        image = job_image(docker)
+        image = job_image_of(docker)
         os.environ["DOCKER_HOST"] = docker.address
         job = {
             "image": image,

@@ -22,7 +22,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together, for ``--dist loadgroup``, the tests of a file and those on Docker's daemon."""
     for item in items:
         on_docker = "docker" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("docker" if on_docker else str(item.path)))
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group("docker" if on_docker else str(item.path)))
 
 
 @pytest.fixture(autouse=True)

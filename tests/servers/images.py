@@ -1,4 +1,4 @@
-"""The image of jobs, made by the project's own command."""
+"""Images that tests make; they stay until what they are made of changes."""
 
 from __future__ import annotations
 
@@ -6,36 +6,63 @@ import hashlib
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from tests.servers._docker import Docker
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "tests/services/scheduling/job_package"
-"""What is installed in it beside: a module with flows of the tests."""
-_NAME = "lume-services-test"
+JOB_PACKAGE = ROOT / "tests/services/scheduling/job_package"
+"""The folder of a module that is in the image of jobs."""
+_STACK_IMAGES = ROOT / "tests/services/scheduling/stack_images"
 
 
-def job_image(docker: Docker) -> str:
-    """The name of the image; it stays until a source changes."""
-    tag = f"{_NAME}:{_digest(ROOT / 'src', ROOT / 'pyproject.toml', PACKAGE)}"
-    images = docker.client().images
-    if not images.list(tag):
+def job_image_of(docker: Docker) -> str:
+    """The image of jobs, made by the command."""
+    name = "lume-services-test"
+    tag = f"{name}:{_digest(ROOT / 'src', ROOT / 'pyproject.toml', JOB_PACKAGE)}"
+    if not docker.client().images.list(tag):
         base = docker.base_image()
         subprocess.run(
             [
                 *(sys.executable, "-m", "lume_services", "docker", "build", "--tag", tag),
                 *("--base", base, "--network", "host", "--source", ROOT),
-                *("--with", "pytest", "--with", PACKAGE),
+                *("--with", "pytest", "--with", "accelerator-toolbox", "--with", JOB_PACKAGE),
             ],
             env={**os.environ, "DOCKER_HOST": docker.address, "PYTHONPATH": str(ROOT / "src")},
-            stdout=subprocess.DEVNULL,
             check=True,
         )
-        for image in images.list(_NAME):
-            if tag not in image.tags:
-                images.remove(image.id, force=True)
+        _remove_older(docker, name, tag)
     return tag
+
+
+def stack_images_of(docker: Docker) -> dict[str, str]:
+    """Images in the place of the official ones that the compose file names, by service."""
+    prefect = version("prefect")
+    tag = f"{_digest(_STACK_IMAGES)}-{prefect}"
+    services = ("mysql", "mongodb", "prefect-database", "prefect")
+    names = {service: f"lume-test-{service}:{tag}" for service in services}
+    if not all(docker.client().images.list(name) for name in names.values()):
+        base = docker.base_image()
+        for service, name in names.items():
+            subprocess.run(
+                [
+                    *("docker", "build", "--quiet", "--network=host", f"--target={service}"),
+                    *(f"--build-arg=BASE={base}", f"--build-arg=PREFECT={prefect}"),
+                    *(f"--tag={name}", _STACK_IMAGES),
+                ],
+                env={**os.environ, "DOCKER_HOST": docker.address, "DOCKER_BUILDKIT": "0"},
+                check=True,
+            )
+            _remove_older(docker, f"lume-test-{service}", name)
+    return names
+
+
+def _remove_older(docker: Docker, name: str, kept: str) -> None:
+    images = docker.client().images
+    for image in images.list(name):
+        if kept not in image.tags:
+            images.remove(image.id, force=True)
 
 
 def _digest(*places: Path) -> str:

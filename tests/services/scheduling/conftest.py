@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.servers import Docker, Kubernetes, MariaDB, MongoDB, Prefect, Worker, images
+from tests.servers import Docker, Kubernetes, MariaDB, MongoDB, Prefect, Worker
+from tests.servers.images import JOB_PACKAGE, job_image_of
 
 JOBS_OF_THIS_CLUSTER = """
 spec:
@@ -54,7 +55,7 @@ def process_worker(
 @pytest.fixture
 def job_package() -> Path:
     """The folder of a module that is in the image."""
-    return images.PACKAGE
+    return JOB_PACKAGE
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +68,7 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
 @pytest.fixture(scope="session")
 def job_image(docker: Docker) -> str:
     """The image of jobs."""
-    return images.job_image(docker)
+    return job_image_of(docker)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger
@@ -33,3 +34,10 @@ def says_when_it_begins(seconds: float) -> float:
     get_run_logger().warning("begun")
     time.sleep(seconds)
     return seconds
+
+
+@flow
+def leaves_a_line(path: str, line: str) -> None:
+    """Adds a line to a file that others add to."""
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests.commands import Run
 from tests.models import functions
-from tests.models.flows import says_when_it_begins, two_lenses
+from tests.models.flows import leaves_a_line, says_when_it_begins, two_lenses
 from tests.servers import MongoDB, Prefect, Worker
 
 from lume_services.config import configure, context
@@ -269,6 +269,22 @@ def test_a_results_database_that_is_away_when_the_job_ends(
             mongodb.start()
             assert run.wait(_WAIT) is RunState.COMPLETED
             assert run.result() == 12.0
+
+
+def test_two_workers_carry_each_of_many_runs_out_once(
+    process_worker: Worker, tmp_path: Path
+) -> None:
+    service = context.scheduling_service()
+    lines = [str(number) for number in range(30)]
+    with Worker(tmp_path, process_worker.variables, "--limit", "3"):
+        runs = [
+            service.run(
+                flow=leaves_a_line, parameters={"path": str(tmp_path / "lines"), "line": line}
+            )
+            for line in lines
+        ]
+        assert [run.wait(_WAIT) for run in runs] == [RunState.COMPLETED] * len(lines)
+    assert sorted((tmp_path / "lines").read_text().split()) == sorted(lines)
 
 
 def test_runs_cancelled_at_random_moments() -> None:

@@ -54,7 +54,8 @@ PUBLIC = {
     "MemoryResultsDB ResultsDBConformance SharedResultsDBConformance",
     "plugins": "BACKENDS FILESYSTEMS FILE_TYPES RESULTS_DBS RESULT_TYPES VALUES WORKERS check "
     "load load_announced names",
-    "docker": "DEFAULT_IMAGE build_image",
+    "docker": "DEFAULT_IMAGE Stack build_image",
+    "docker.files": "DOCKER_COMPOSE",
     "workers": "start_worker",
     "services.results": "ResultsDB ResultsDBConfig ResultsDBService",
     "services.results.mongodb": "MongodbResultsDB MongodbResultsDBConfig",

@@ -24,6 +24,7 @@ __all__ = [
     "SECRETS_DIR",
     "EnvironmentVariable",
     "describe_errors",
+    "given",
     "nearest",
     "read",
     "to_text",
@@ -91,10 +92,7 @@ def read(settings: type[BaseModel]) -> tuple[dict[str, Any], list[str]]:
     Raises:
         ConfigurationError: The env file or the folder of secrets cannot be read.
     """
-    texts: dict[str, str] = {}
-    for source in (_secret_files(), _env_file(), _ours(os.environ)):
-        # Empty is as good as not set: it does not hide the value of another source.
-        texts |= {name: text for name, text in source.items() if text or name not in texts}
+    texts = given()
     patterns = [_pattern(variable.name) for variable in variables_of(settings)]
     values: dict[str, Any] = {}
     unknown = []
@@ -109,6 +107,19 @@ def read(settings: type[BaseModel]) -> tuple[dict[str, Any], list[str]]:
                 inner = inner.setdefault(folder, {})
             inner[leaf] = text
     return values, unknown
+
+
+def given() -> dict[str, str]:
+    """The variables of the environment, the env file and the secret files, by name in capitals.
+
+    Raises:
+        ConfigurationError: The env file or the folder of secrets cannot be read.
+    """
+    texts: dict[str, str] = {}
+    for source in (_secret_files(), _env_file(), _ours(os.environ)):
+        # Empty is as good as not set: it does not hide the value of another source.
+        texts |= {name: text for name, text in source.items() if text or name not in texts}
+    return texts
 
 
 def values_of(settings: BaseModel, prefix: str = PREFIX) -> Iterator[tuple[str, Any]]:

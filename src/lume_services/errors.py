@@ -37,6 +37,7 @@
     ├── ModelLoadError                     what was registered cannot be loaded here
     ├── ModelFailedError                   a model ended the program, or raised in a command
     ├── ImageBuildError                    Docker is not there, or could not build an image
+    ├── StackError                         Docker is not there, or a service of a stack is not ready
     └── FlowError                          a flow is defined or used wrongly
         ├── SchedulingUnavailableError         (ConnectionError) the Prefect server is away for now
         ├── FlowOfFlowsError                   (ValueError) a flow of flows does not fit together
@@ -91,6 +92,7 @@ __all__ = [
     "SchedulingUnavailableError",
     "SchemaError",
     "SerializationError",
+    "StackError",
     "UnknownPluginError",
     "UnsupportedQueryError",
 ]
@@ -245,6 +247,10 @@ class ModelFailedError(LUMEServicesError):
 
 class ImageBuildError(LUMEServicesError):
     """Docker does not answer, or a step of building an image failed."""
+
+
+class StackError(LUMEServicesError):
+    """Docker does not answer, or a service of the stack on this machine is not ready."""
 
 
 class FlowError(LUMEServicesError):

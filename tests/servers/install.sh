@@ -11,6 +11,7 @@ want postgres postgresql
 want sshd openssh-server
 want ssh-keygen openssh-client
 want dockerd docker.io
+want docker-compose docker-compose
 want debootstrap debootstrap
 want etcd etcd-server
 [ -n "$packages" ] || exit 0

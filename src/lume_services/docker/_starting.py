@@ -61,6 +61,7 @@ def start_all(
     begin = time.monotonic()
     deadline = None
     ready: set[str] = set()
+    restarts = {one.container: one.restarts for one in compose.status(images)}
     with compose.starting() as (process, said):
         while True:
             ended = process.poll()
@@ -74,8 +75,9 @@ def start_all(
             late = [one for one in found if not one.ready]
             if ended == 0 and not late:
                 return
-            if failing := [one for one in late if one.restarts >= _RESTARTS]:
-                raise _not_ready(failing[0], f"it ended {failing[0].restarts} times")
+            for one in late:
+                if (ends := one.restarts - restarts.get(one.container, 0)) >= _RESTARTS:
+                    raise _not_ready(one, f"it ended {ends} times")
             if deadline is None and any(one.container for one in found):
                 deadline = time.monotonic() + timeout_s
             if late and deadline is not None and time.monotonic() > deadline:
@@ -110,11 +112,11 @@ def _failed(
 
 def _not_ready(one: ServiceStatus, why: str) -> StackError:
     said = f" Its health check says: {one.said}" if one.said else ""
-    log = ""
-    if one.container:
-        log = f" The end of its log:\n{_log(one.container)}\n"
+    log = _log(one.container) if one.container else ""
+    if log:
+        said += f" The end of its log:\n{log}\n"
     return StackError(
-        f"The service {one.name!r} is not ready, {why}: it is {one.state}.{said}{log}"
+        f"The service {one.name!r} is not ready, {why}: it is {one.state}.{said} "
         "What was started stays: see `lume-services docker status` and `logs`, and start again."
     )
 

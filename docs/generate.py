@@ -69,6 +69,7 @@ PUBLIC = (
     "lume_services.services.models",
     "lume_services.services.files",
     "lume_services.services.scheduling",
+    "lume_services.docker",
     "lume_services.testing",
     "lume_services.errors",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 import stat
 import sys
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any
 import pytest
 import yaml
 from tests.commands import Run
+from tests.servers._server import missing
 
 from lume_services.config import LUMEServicesSettings
-from lume_services.docker import DEFAULT_IMAGE, Stack
+from lume_services.docker import DEFAULT_IMAGE, Stack, _settings
 from lume_services.docker._compose import Compose
 from lume_services.docker._settings import of_compose, of_users
 from lume_services.docker.files import DOCKER_COMPOSE
@@ -44,6 +46,17 @@ def test_the_file_is_that_of_the_current_specification() -> None:
     assert "version" not in STACK
     assert set(SERVICES) == {*DATABASES, "prefect", "worker"}
     assert set(STACK["volumes"]) == {*DATABASES, "worker"}
+
+
+def test_the_compose_program_reads_it(tmp_path: Path) -> None:
+    for program, package in (("docker", "docker.io"), ("docker-compose", "docker-compose")):
+        if shutil.which(program) is None:
+            missing(program, f"apt-get install {package}")
+    compose = Compose("any", [DOCKER_COMPOSE], tmp_path, of_compose(Stack().folder))
+    images = compose.images()
+    assert images["worker"] == DEFAULT_IMAGE
+    assert images["prefect"].startswith("prefecthq/prefect:3.")
+    assert set(images) == set(SERVICES)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -209,6 +222,26 @@ def test_a_wrong_variable_is_named(
     answer = run("docker", "start-services")
     assert answer.code == 2
     assert f"{variable}={value!r}" in answer.err
+
+
+def test_a_driver_that_is_not_installed_is_named_before_anything_starts(
+    run: Run, docker_says: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_settings, "find_spec", lambda name: name != "pymysql")
+    answer = run("docker", "start-services")
+    assert answer.code == 2
+    assert "'pymysql'" in answer.err
+    assert "pip install 'lume-services[docker,mysql,mongodb]'" in answer.err
+    assert docker_says.read_text() == ""
+
+
+def test_a_folder_that_cannot_be_read_is_named(run: Run, docker_says: Path) -> None:
+    folder = Stack().folder
+    folder.passwords()
+    folder.env_file.mkdir()
+    answer = run("docker", "status")
+    assert answer.code == 1
+    assert answer.err.startswith(f"Error: {folder.env_file} cannot be read: ")
 
 
 def test_a_wrong_name_of_a_stack(run: Run) -> None:

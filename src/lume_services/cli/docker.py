@@ -65,7 +65,7 @@ def build(
         str | None, typer.Option(help="Network of the build: `host` where it needs a proxy of it.")
     ] = None,
 ) -> None:
-    """Build it, with the versions of packages that are installed here."""
+    """Build the image of jobs, with the versions of packages that are installed here."""
     from lume_services.docker import DEFAULT_IMAGE, build_image
 
     tag = tag or DEFAULT_IMAGE

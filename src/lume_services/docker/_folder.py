@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
 from dotenv import dotenv_values
 
+from lume_services.errors import StackError
 from lume_services.services._atomic import make_folder, replacing
 
 __all__ = ["PASSWORDS", "StackFolder"]
@@ -60,9 +62,8 @@ class StackFolder:
 
     def variables(self) -> dict[str, str]:
         """What ``write_variables`` wrote the last time."""
-        if not self.env_file.exists():
-            return {}
-        return {name: text or "" for name, text in dotenv_values(self.env_file).items()}
+        texts = dotenv_values(stream=StringIO(_text(self.env_file)))
+        return {name: text or "" for name, text in texts.items()}
 
     def write_variables(self, variables: Mapping[str, str]) -> None:
         """Write the env file."""
@@ -103,7 +104,19 @@ class StackFolder:
 
 
 def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8") if file.exists() else ""
+    """What is in a file; nothing when there is none.
+
+    Raises:
+        StackError: It cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise StackError(
+            f"{file} cannot be read: {error.strerror}. Was the stack started by another user?"
+        ) from error
 
 
 def _write(file: Path, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from lume_services import plugins
 from lume_services._variables import given
 from lume_services.docker._folder import StackFolder
 from lume_services.docker.image import DEFAULT_IMAGE
-from lume_services.errors import ConfigurationError
+from lume_services.errors import ConfigurationError, MissingDependencyError
 from lume_services.services.models.settings import ModelDBConfig
 from lume_services.services.results.settings import ResultsDBConfig
 from lume_services.settings import LUMEServicesSettings
@@ -24,6 +25,7 @@ __all__ = [
     "MOUNT",
     "PORTS",
     "PREFECT_PORT",
+    "check_drivers",
     "home",
     "of_compose",
     "of_users",
@@ -111,6 +113,19 @@ def of_users(variables: Mapping[str, str], passwords: Mapping[str, str]) -> dict
     }
 
 
+def check_drivers() -> None:
+    """See whether this machine can use a stack, before one is started.
+
+    Raises:
+        MissingDependencyError: A package is not installed.
+    """
+    if missing := [name for name in ("prefect", "pymongo", "pymysql") if not find_spec(name)]:
+        raise MissingDependencyError(
+            f"The stack is used by the package {missing[0]!r}, which is not installed: "
+            "pip install 'lume-services[docker,mysql,mongodb]'"
+        )
+
+
 def prepare(variables: Mapping[str, str]) -> None:
     """Log in at the databases as users do, and make the registry's tables.
 
@@ -120,7 +135,6 @@ def prepare(variables: Mapping[str, str]) -> None:
     Raises:
         ModelDBError: The registry is away or refuses.
         ResultsDBError: The results database is away or refuses.
-        MissingDependencyError: A driver is not installed.
     """
     from lume_services.services.models import ModelDBService
     from lume_services.services.models.db import ModelDB

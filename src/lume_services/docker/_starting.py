@@ -17,7 +17,7 @@ __all__ = ["check_images", "start_all"]
 _LINES: Final = 20
 _PAUSE_S: Final = 0.5
 _RESTARTS: Final = 3
-_PORT_TAKEN: Final = re.compile(r":(\d+)\b[^\n]*(?:already in use|already allocated)")
+_PORT_TAKEN: Final = re.compile(r"127\.0\.0\.1:(\d+)\b[^\n]*(?:already in use|already allocated)")
 
 
 def check_images(images: Mapping[str, str], tell: Callable[[str], object]) -> None:

@@ -78,12 +78,13 @@ class Stack:
             tell: Is given a line for each service that is ready.
 
         Raises:
-            ConfigurationError: A setting or file is wrong.
+            ConfigurationError: A setting or file is wrong, or a package is not installed.
             StackError: Docker is not there, an image is missing, a port is taken, or a service is
                 not ready in time. What was started stays, and a second start goes on from there.
             ModelDBError: The registry refused.
             ResultsDBError: The results database refused.
         """
+        _settings.check_drivers()
         check_docker()
         variables = _settings.of_compose(self.folder)
         others = [Path(file).absolute() for file in files]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -20,13 +21,14 @@ import pytest
 import yaml
 from tests.servers import Docker
 from tests.servers._server import missing
+from tests.servers.images import ROOT, job_image_of, stack_images_of
 
 from lume_services.config import configure, context
 from lume_services.models import Model
 from lume_services.results import Result
 
-# The first time, images are made.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+# The first time, images are made; and another process of the tests may have the daemon for long.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 _SOON_S = 60.0
 _INPUTS = {"xp": 1e-3, "kick": 2.5e-4}
 
@@ -39,6 +41,25 @@ class Done:
 
 
 Command = Callable[..., Done]
+
+
+@pytest.fixture(scope="module")
+def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
+    """Docker's daemon, which others wait for, until the tests of this file are over."""
+    with Docker(tmp_path_factory.mktemp("docker-stack")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def job_image(docker: Docker) -> str:
+    """The image of the worker."""
+    return job_image_of(docker)
+
+
+@pytest.fixture(scope="module")
+def stack_images(docker: Docker) -> dict[str, str]:
+    """Images in the place of the official ones, by service."""
+    return stack_images_of(docker)
 
 
 @pytest.fixture
@@ -184,6 +205,17 @@ def test_a_stack_from_its_start_to_its_end(
     unknown = command("logs", "mysqld")
     assert (unknown.code, "There are" in unknown.err) == (2, True)
 
+    # The registry is backed up as the page has it.
+    backup = subprocess.run(
+        ["sh", "-c", _backup_command()],
+        env={**os.environ, "DOCKER_HOST": docker.address},
+        cwd=lume_home,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "a thin dipole" in (lume_home / "registry.sql").read_text(), backup
+
     # Nothing shows a password.
     passwords = {path.name: path.read_text() for path in (folder / "secrets").iterdir()}
     assert len(passwords) == 4
@@ -270,6 +302,12 @@ def test_an_image_that_is_not_there_is_named(
     not_made = command("start-services", "--file", override(), LUME_PREFECT__DEFAULT_IMAGE="")
     assert not_made.code == 1
     assert "lume-services docker build" in not_made.err
+
+
+def _backup_command() -> str:
+    page = (ROOT / "docs/stack.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^```bash\n(docker exec .*?)^```$", page, flags=re.M | re.S)
+    return str(command)
 
 
 def _run_a_model(installed: Any, **changed: float) -> Result:

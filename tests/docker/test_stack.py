@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 import stat
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.commands import Run
-from tests.servers._server import missing
+from tests.servers._docker import need_compose
 
 from lume_services.config import LUMEServicesSettings
 from lume_services.docker import DEFAULT_IMAGE, Stack, _settings
@@ -49,9 +48,7 @@ def test_the_file_is_that_of_the_current_specification() -> None:
 
 
 def test_the_compose_program_reads_it(tmp_path: Path) -> None:
-    for program, package in (("docker", "docker.io"), ("docker-compose", "docker-compose")):
-        if shutil.which(program) is None:
-            missing(program, f"apt-get install {package}")
+    need_compose()
     compose = Compose("any", [DOCKER_COMPOSE], tmp_path, of_compose(Stack().folder))
     images = compose.images()
     assert images["worker"] == DEFAULT_IMAGE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -139,6 +140,15 @@ class Docker(Server):
                 os.kill(process, signal.SIGTERM)
                 while command.read_text():
                     time.sleep(0.1)
+
+
+def need_compose() -> None:
+    """Skip the test where neither Docker Compose's plugin nor Debian's program is installed."""
+    if shutil.which("docker") is None:
+        missing("docker", "apt-get install docker.io")
+    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+    if plugin.returncode and shutil.which("docker-compose") is None:
+        missing("docker-compose", "apt-get install docker-compose")
 
 
 def _debian(archive: Path) -> Path:

@@ -155,7 +155,7 @@ def stop(
     stack.stop(delete=delete)
     note("Stopped.")
     if stored and delete:
-        note("What it had stored is deleted.")
+        note("What it had stored is deleted, and its variables: unset LUME_ENV_FILE.")
     elif stored:
         note(
             "What it has stored is kept: `lume-services docker start-services` finds it, "

@@ -6,7 +6,6 @@ import importlib
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,12 +19,13 @@ from typing import Any
 import pytest
 import yaml
 from tests.servers import Docker
-from tests.servers._server import missing
+from tests.servers._docker import need_compose
 from tests.servers.images import ROOT, job_image_of, stack_images_of
 
 from lume_services.config import configure, context
 from lume_services.models import Model
 from lume_services.results import Result
+from lume_services.services.scheduling.backends import RunState
 
 # The first time, images are made; and another process of the tests may have the daemon for long.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -46,6 +46,7 @@ Command = Callable[..., Done]
 @pytest.fixture(scope="module")
 def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
     """Docker's daemon, which others wait for, until the tests of this file are over."""
+    need_compose()
     with Docker(tmp_path_factory.mktemp("docker-stack")) as server:
         yield server
 
@@ -79,10 +80,6 @@ def command(
     docker: Docker, job_image: str, ports: dict[str, int], lume_home: Path
 ) -> Iterator[Command]:
     """Runs ``lume-services docker …``, and leaves nothing of the stack behind."""
-    if shutil.which("docker-compose") is None:
-        plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
-        if plugin.returncode:
-            missing("docker-compose", "apt-get install docker-compose")
     variables = {
         **{name: text for name, text in os.environ.items() if name != "LUME_SECRETS_DIR"},
         **{name: str(port) for name, port in ports.items()},
@@ -106,7 +103,8 @@ def command(
     assert left.code == 0, left.err
     client = docker.client()
     assert not client.containers.list(all=True)
-    assert not [one.name for one in client.volumes.list() if one.name.startswith("lume-services")]
+    for kind in (client.volumes, client.networks):
+        assert not [one.name for one in kind.list() if one.name.startswith("lume-services")]
 
 
 @pytest.fixture
@@ -238,6 +236,9 @@ def test_a_stack_from_its_start_to_its_end(
     assert {one.id for one in docker.client().containers.list()} == {one.id for one in containers}
 
     # It is stopped where nobody can be asked, and all is there on the next start.
+    interrupted = context.scheduling_service().run(flow=installed.wait, parameters={"seconds": 600})
+    while interrupted.state is not RunState.RUNNING:
+        time.sleep(0.2)
     context.close()
     stopped = command("stop")
     assert stopped.code == 0, stopped.err
@@ -254,6 +255,8 @@ def test_a_stack_from_its_start_to_its_end(
     model = Model.create_model(description="a thin dipole", beampath="hxr")
     assert [one.id for one in model.get_results()] == [first.id, second.id]
     assert second.outputs == installed.rotate({**_INPUTS, "kick": 3e-4})
+    backend: Any = context.scheduling_service().backend
+    assert backend.handle(interrupted.id).wait(2 * _SOON_S) is RunState.CRASHED
     context.close()
 
     # Passwords that are lost are told of at once.

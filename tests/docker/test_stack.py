@@ -241,6 +241,23 @@ def test_a_folder_that_cannot_be_read_is_named(run: Run, docker_says: Path) -> N
     assert answer.err.startswith(f"Error: {folder.env_file} cannot be read: ")
 
 
+def test_compose_files_stay_those_of_the_last_start(
+    run: Run, docker_says: Path, tmp_path: Path
+) -> None:
+    folder = Stack().folder
+    folder.passwords()
+    other = tmp_path / "limits.yml"
+    other.write_text("services: {}")
+    folder.write_start(persist=True, files=[other])
+    run("docker", "stop")
+    assert f"--file={other} down" in docker_says.read_text()
+    other.unlink()
+    answer = run("docker", "start-services")
+    assert answer.code == 2
+    assert f"There is no file '{other}'" in answer.err
+    assert run("docker", "stop").code == 0
+
+
 def test_a_wrong_name_of_a_stack(run: Run) -> None:
     answer = run("docker", "status", "--project", "My Stack")
     assert answer.code == 2

@@ -96,7 +96,7 @@ def start_services(
             exists=True,
             dir_okay=False,
             help="A further compose file, which changes or adds to the packaged one. May be given "
-            "several times.",
+            "several times; those of the last start are used when none is.",
         ),
     ] = None,
     timeout: Annotated[

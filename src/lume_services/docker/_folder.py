@@ -81,8 +81,7 @@ class StackFolder:
     @property
     def compose_files(self) -> list[Path]:
         """The compose files that it was last started with, beside the packaged one."""
-        files = map(Path, self._last().get("files", ()))
-        return [file for file in files if file.exists()]
+        return list(map(Path, self._last().get("files", ())))
 
     def write_start(self, *, persist: bool, files: Sequence[Path]) -> None:
         """Remember how it is started."""

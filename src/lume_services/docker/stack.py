@@ -71,8 +71,9 @@ class Stack:
 
         Args:
             persist: Keep what is stored when the stack is stopped. It holds from then on.
-            files: Further compose files, which change or add to the packaged one. Relative paths
-                in them start at the folder of the first.
+            files: Further compose files, which change or add to the packaged one; those of the
+                last start when none are given. Relative paths in them start at the folder of the
+                first.
             timeout_s: Seconds in which the containers have to be healthy; fetching images is not
                 counted.
             tell: Is given a line for each service that is ready.
@@ -87,9 +88,12 @@ class Stack:
         _settings.check_drivers()
         check_docker()
         variables = _settings.of_compose(self.folder)
-        others = [Path(file).absolute() for file in files]
+        others = [Path(file).absolute() for file in files] or self.folder.compose_files
         if missing := [file for file in others if not file.is_file()]:
-            raise ConfigurationError(f"There is no file {str(missing[0])!r}.")
+            raise ConfigurationError(
+                f"There is no file {str(missing[0])!r}, which was named by --file, now or at the "
+                "last start."
+            )
         if not self.folder.has_passwords() and (kept := volumes(self.project)):
             raise StackError(
                 f"There are data of a stack {self.project!r} ({', '.join(kept)}), and not all "
@@ -123,7 +127,7 @@ class Stack:
             StackError: Docker is not there, or refused.
         """
         check_docker()
-        compose = self._compose(_settings.of_compose(self.folder), self.folder.compose_files)
+        compose = self._compose_of_last_start()
         compose.run("down", "--remove-orphans", *(["--volumes"] if delete else []))
         if delete:
             if left := volumes(self.project):
@@ -138,7 +142,7 @@ class Stack:
     def status(self) -> list[ServiceStatus]:
         """How each service is."""
         check_docker()
-        compose = self._compose(_settings.of_compose(self.folder), self.folder.compose_files)
+        compose = self._compose_of_last_start()
         return compose.status(compose.images())
 
     def logs(self, services: Sequence[str] = (), *, follow: bool = False, tail: int = 100) -> None:
@@ -154,7 +158,7 @@ class Stack:
             StackError: Docker is not there, or refused.
         """
         check_docker()
-        compose = self._compose(_settings.of_compose(self.folder), self.folder.compose_files)
+        compose = self._compose_of_last_start()
         known = compose.images()
         if unknown := [name for name in services if name not in known]:
             raise ConfigurationError(
@@ -173,6 +177,10 @@ class Stack:
             for name, text in ours.items()
             if name.startswith(_GROUPS) and text != variables.get(name)
         )
+
+    def _compose_of_last_start(self) -> Compose:
+        files = [file for file in self.folder.compose_files if file.is_file()]
+        return self._compose(_settings.of_compose(self.folder), files)
 
     def _compose(self, variables: Mapping[str, str], others: Sequence[Path]) -> Compose:
         directory = others[0].parent if others else DOCKER_COMPOSE.parent

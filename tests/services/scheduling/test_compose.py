@@ -231,7 +231,7 @@ def test_a_stack_from_its_start_to_its_end(
         assert not [name for name, password in passwords.items() if password in text], where
 
     # A second start changes nothing.
-    again = command("start-services", "--file", file)
+    again = command("start-services")
     assert again.code == 0, again.err
     assert {one.id for one in docker.client().containers.list()} == {one.id for one in containers}
 

@@ -20,15 +20,15 @@ import pytest
 import yaml
 from tests.servers import Docker
 from tests.servers._docker import need_compose
-from tests.servers.images import ROOT, job_image_of, stack_images_of
+from tests.servers.images import ROOT, stack_images_of
 
 from lume_services.config import configure, context
 from lume_services.models import Model
 from lume_services.results import Result
 from lume_services.services.scheduling.backends import RunState
 
-# The first time, images are made; and another process of the tests may have the daemon for long.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+# The first time, images are made.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 _SOON_S = 60.0
 _INPUTS = {"xp": 1e-3, "kick": 2.5e-4}
 
@@ -43,18 +43,10 @@ class Done:
 Command = Callable[..., Done]
 
 
-@pytest.fixture(scope="module")
-def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
-    """Docker's daemon, which others wait for, until the tests of this file are over."""
+@pytest.fixture(scope="module", autouse=True)
+def compose() -> None:
+    """What starts the file."""
     need_compose()
-    with Docker(tmp_path_factory.mktemp("docker-stack")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def job_image(docker: Docker) -> str:
-    """The image of the worker."""
-    return job_image_of(docker)
 
 
 @pytest.fixture(scope="module")

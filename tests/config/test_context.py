@@ -77,7 +77,7 @@ def test_own_implementations_are_used_and_dropped_when_configured_again() -> Non
 
 def test_a_backend_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(
-        UnknownPluginError, match=r"LUME_BACKEND='abacus' .* Available: docker, local"
+        UnknownPluginError, match=r"LUME_BACKEND='abacus' .* Available: docker, kubernetes, local"
     ):
         configure(LUMEServicesSettings(backend="abacus"))
 

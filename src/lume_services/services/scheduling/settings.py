@@ -26,7 +26,7 @@ __all__ = [
 class PrefectServerConfig(ServiceConfig):
     """The Prefect server."""
 
-    tag: str = Field("3-latest", description="Tag of the server's container image.")
+    tag: str = Field("3.9.0-python3.11", description="Tag of the server's container image.")
     host: PublicText = Field("http://localhost", description="Host of the Prefect server.")
     host_port: int = Field(4200, ge=1, le=65535, description="Its port.")
     host_ip: str = Field("127.0.0.1", description="Address that its container publishes on.")

@@ -94,7 +94,9 @@ class LUMEServicesSettings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    backend: str = Field("local", description="Where flows run: `local`, `process`, `docker`, `kubernetes`.")
+    backend: str = Field(
+        "local", description="Where flows run: `local`, `process`, `docker`, `kubernetes`."
+    )
     home: ExpandedPath = Field(
         default_factory=lambda: platformdirs.user_data_path("lume-services"),
         description="Folder of the embedded databases, blobs and files.",

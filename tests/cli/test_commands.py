@@ -335,7 +335,10 @@ def test_a_wrong_variable_is_a_mistake_too(run: Run, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("LUME_BACKEND", "abacus")
     done = run("models", "list")
     assert done.code == 2
-    assert "LUME_BACKEND='abacus' is not available here. Available: docker, kubernetes, local" in done.err
+    assert (
+        "LUME_BACKEND='abacus' is not available here. Available: docker, kubernetes, local"
+        in done.err
+    )
 
 
 def test_a_mistyped_variable_is_a_warning_and_json_stays_json(

@@ -41,3 +41,15 @@ def leaves_a_line(path: str, line: str) -> None:
     """Adds a line to a file that others add to."""
     with Path(path).open("a", encoding="utf-8") as file:
         file.write(f"{line}\n")
+
+
+@task
+def a_moment() -> None:
+    time.sleep(0.1)
+
+
+@flow
+def waits_a_minute() -> None:
+    """A minute of short tasks."""
+    for _ in range(600):
+        a_moment()

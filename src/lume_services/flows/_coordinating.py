@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from lume_services.engine import check_stop, flow
+from lume_services.errors import LUMEServicesError
 
 __all__ = ["coordinate"]
 
@@ -37,6 +39,7 @@ def coordinate(
             check_stop()
             time.sleep(_PAUSE_S)
     except BaseException:
-        run.cancel()
+        with suppress(LUMEServicesError):  # what made it stop is what to tell
+            run.cancel()
         raise
     return run.result()

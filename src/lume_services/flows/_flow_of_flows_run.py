@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from lume_services._threads import call_in_thread
-from lume_services.errors import FlowOfFlowsError, RunCancelledError, RunError, RunTimeoutError
+from lume_services.errors import (
+    FlowOfFlowsError,
+    LUMEServicesError,
+    RunCancelledError,
+    RunError,
+    RunTimeoutError,
+)
 from lume_services.services.scheduling import SchedulingService
 from lume_services.services.scheduling.backends import FlowRunHandle, LogRecord, RunState
 
@@ -121,8 +127,14 @@ class FlowOfFlowsRun(FlowRunHandle):
         with self._lock:
             self._cancelled = True
             runs = list(self.runs.values())
+        refusals: list[Exception] = []
         for run in runs:
-            run.cancel()
+            try:
+                run.cancel()
+            except LUMEServicesError as error:  # the others are to hear of it all the same
+                refusals.append(error)
+        if refusals:
+            raise refusals[0]
 
     def _errors(self) -> dict[str, BaseException]:
         errors = {name: value.exception() for name, value in self._values.items()}

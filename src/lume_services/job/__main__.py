@@ -14,6 +14,9 @@ if folder := os.environ.get(SECRETS_DIR):
     for file in Path(folder).glob("PREFECT_*"):
         os.environ.setdefault(file.name, file.read_text(encoding="utf-8"))
 
+# It would be patient by itself, and a job has to go on meanwhile.
+os.environ["PREFECT_CLIENT_MAX_RETRIES"] = "0"
+
 if __name__ == "__main__":
     # The first process of a container is deaf to SIGTERM until it says what it does then.
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))

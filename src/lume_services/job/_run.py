@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
@@ -51,6 +52,7 @@ T = TypeVar("T")
 
 _LISTEN_S: Final = 1.0
 _ALIVE_S: Final = 10.0
+_LINES_AT_ONCE: Final = 1000
 _GRACE_S: Final = 10.0
 """How long a flow that was asked to stop may go on before the process is ended."""
 _PATIENCE_S: Final = 600.0
@@ -58,10 +60,15 @@ _PATIENCE_S: Final = 600.0
 
 
 def main() -> None:
-    """Carry out the run that the environment names."""
+    """Carry out the run that the environment names, and end this process."""
+    run_id = UUID(os.environ["PREFECT__FLOW_RUN_ID"])
     with get_client(sync_client=True) as client:
-        run = client.read_flow_run(UUID(os.environ["PREFECT__FLOW_RUN_ID"]))
-        sys.exit(_Job(client, run).carry_out())
+        code = _Job(client, _patiently(client, lambda: client.read_flow_run(run_id))).carry_out()
+    context.close()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # threads that a flow has left behind are not waited for
 
 
 class _Job:
@@ -75,40 +82,55 @@ class _Job:
 
     def carry_out(self) -> int:
         """The exit code: 0 when the server knows how the run ended."""
+        with _forgiven():  # before anything else, so that it is missed if it dies now
+            self._show_alive(self._client)
         if not self._begin():
             return 0
-        signal.signal(signal.SIGTERM, lambda *_: self._end_at_once())
-        self._show_alive(self._client)
+        signal.signal(signal.SIGTERM, self._told_to_end)
+        teller = threading.Thread(target=self._tell, daemon=True)
+        teller.start()
+        state: State[Any]
         try:
             self._local = self._prepared()
         except Exception as error:
-            failed = self._delivered(Failed(message=_in_words(error)), _failed(error), within_s=0)
-            return self._end(*failed)
-        teller = threading.Thread(target=self._tell, daemon=True)
-        teller.start()
-        state, outcome = self._executed(self._local)
-        delivered = self._delivered(state, outcome, within_s=_PATIENCE_S)
+            state, outcome, within_s = Failed(message=_in_words(error)), _failed(error), 0.0
+        else:
+            if self._stopping is not None:  # it was cancelled meanwhile
+                self._local.cancel()
+            state, outcome = self._executed(self._local)
+            within_s = _PATIENCE_S
+        delivered = self._delivered(state, outcome, within_s=within_s)
         self._over.set()  # after it, as a job that is silent is taken for crashed
         teller.join()
         return self._end(*delivered)
 
     def _begin(self) -> bool:
         """Whether the run is still wanted."""
-        if self._is_to_stop(self._run):
-            self._set_state(Cancelled(message="Cancelled before it began."))
-            return False
-        while True:
-            answer: Any = self._client.set_flow_run_state(self._run.id, Running())
-            if answer.status is not SetStateStatus.WAIT:
-                return bool(answer.status is SetStateStatus.ACCEPT)
-            time.sleep(answer.details.delay_seconds)  # the worker was early
+        while not self._is_to_stop(self._run):
+            if self._run.state is None or not (
+                self._run.state.is_pending() or self._run.state.is_scheduled()
+            ):
+                return False  # another job has it, or had it
+            answer: Any = self._patiently(
+                lambda: self._client.set_flow_run_state(self._run.id, Running())
+            )
+            if answer.status is SetStateStatus.ACCEPT:
+                return True
+            if answer.status is SetStateStatus.WAIT:
+                time.sleep(answer.details.delay_seconds)  # the worker was early
+            self._run = self._patiently(lambda: self._client.read_flow_run(self._run.id))
+            if answer.status is not SetStateStatus.WAIT and not self._is_to_stop(self._run):
+                return False  # the server has put it off
+        self._set_state(Cancelled(message="Cancelled before it began."))
+        return False
 
     def _prepared(self) -> LocalRun:
         from lume_services.engine import local_run
 
         configure()
         self._check_stores()
-        deployment = self._client.read_deployment(UUID(str(self._run.deployment_id)))
+        deployment_id = UUID(str(self._run.deployment_id))
+        deployment = self._patiently(lambda: self._client.read_deployment(deployment_id))
         entry_point = str(deployment.entrypoint)
         try:
             flow: Any = load_flow_from_entrypoint(entry_point, use_placeholder_flow=False)
@@ -191,41 +213,43 @@ class _Job:
     def _set_state(self, state: State[Any]) -> None:
         self._patiently(lambda: self._client.set_flow_run_state(self._run.id, state, force=True))
 
-    def _patiently(self, tell: Callable[[], object]) -> None:
-        """Tell the server something, also when it is away for a while."""
-        retried(
-            tell,
-            lambda error: isinstance(error, httpx.TransportError),
-            what=f"The Prefect server at {self._client.api_url}",
-            within_s=_PATIENCE_S,
-        )
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        return _patiently(self._client, ask)
 
     # --- Meanwhile -------------------------------------------------------------------------------
 
     def _tell(self) -> None:
         """Until the run is over: send what it logs, show that it is alive, hear what is asked."""
-        alive = time.monotonic()
+        shown = -math.inf
         with get_client(sync_client=True) as client:
-            while not self._over.wait(_LISTEN_S):
-                try:
-                    self._send_logs(client)
-                    if time.monotonic() - alive > _ALIVE_S:
-                        alive = time.monotonic()
+            while not self._over.is_set():
+                # The server may be away; the run goes on, and each of these by itself.
+                with _forgiven():
+                    if time.monotonic() - shown > _ALIVE_S:
                         self._show_alive(client)
-                    if self._stopping is None and self._is_to_stop(
-                        client.read_flow_run(self._run.id)
-                    ):
-                        self._stop()
-                except Exception as error:  # the server may be away; the run goes on
-                    logging.getLogger(__name__).warning("Prefect's server: %s", error)
+                        shown = time.monotonic()
+                with _forgiven():
+                    self._listen(client)
+                with _forgiven():
+                    self._send_logs(client)
+                self._over.wait(_LISTEN_S)
             if self._stopping is not None:
                 self._stopping.cancel()
             with suppress(Exception):  # the lines are in the worker's log as well
-                self._send_logs(client)
+                while self._send_logs(client):
+                    pass
 
-    def _send_logs(self, client: SyncPrefectClient) -> None:
-        assert self._local is not None
-        records = self._local.logs[self._told :]
+    def _listen(self, client: SyncPrefectClient) -> None:
+        """Hear whether the run is to stop, and put right that it is taken for dead."""
+        run = client.read_flow_run(self._run.id)
+        if self._stopping is None and self._is_to_stop(run):
+            self._stop()
+        if run.state is not None and run.state.is_crashed() and not self._over.is_set():
+            client.set_flow_run_state(run.id, Running(), force=True)
+
+    def _send_logs(self, client: SyncPrefectClient) -> bool:
+        """Send what has been logged since; whether there was any."""
+        records = [] if self._local is None else self._local.logs[self._told :][:_LINES_AT_ONCE]
         if records:
             client.create_logs(
                 LogCreate(
@@ -238,6 +262,7 @@ class _Job:
                 for one in records
             )
             self._told += len(records)
+        return bool(records)
 
     def _show_alive(self, client: SyncPrefectClient) -> None:
         resource = {
@@ -256,20 +281,60 @@ class _Job:
 
     def _stop(self) -> None:
         """Ask the flow to stop, which it hears at its next task; end the process if it does not."""
-        assert self._local is not None
-        self._local.cancel()
+        if self._local is not None:
+            self._local.cancel()
         self._stopping = threading.Timer(_GRACE_S, self._end_at_once)
         self._stopping.daemon = True
         self._stopping.start()
 
-    def _end_at_once(self) -> None:
-        with get_client(sync_client=True) as client:
+    def _told_to_end(self, *_: object) -> None:
+        """Stop in good order where the run was cancelled, else end at once."""
+        with _forgiven(), get_client(sync_client=True) as client:
             if self._is_to_stop(client.read_flow_run(self._run.id)):
-                state: State[Any] = Cancelled(message="Ended by its job.")
-            else:
-                state = Crashed(message="The job was told to end (SIGTERM).")
-            client.set_flow_run_state(self._run.id, state, force=True)
-        os._exit(0)
+                if self._stopping is None:
+                    self._stop()
+                return
+        self._end_at_once()
+
+    def _end_at_once(self) -> None:
+        def tell() -> None:
+            with get_client(sync_client=True) as client:
+                run = client.read_flow_run(self._run.id)
+                if self._is_to_stop(run):
+                    state: State[Any] = Cancelled(message="Ended by its job.")
+                else:
+                    state = Crashed(message="The job was told to end (SIGTERM).")
+                if run.state is None or not run.state.is_final():
+                    client.set_flow_run_state(run.id, state, force=True)
+
+        code = 1
+        try:
+            _patiently(self._client, tell, within_s=_GRACE_S)
+            code = 0
+        finally:
+            os._exit(code)
+
+
+def _patiently(
+    client: SyncPrefectClient, ask: Callable[[], T], *, within_s: float = _PATIENCE_S
+) -> T:
+    """Ask the server something, also when it, or its database, is away for a while."""
+
+    def is_away(error: BaseException) -> bool:
+        if isinstance(error, httpx.HTTPStatusError):
+            return error.response.status_code >= 500 or error.response.status_code == 429
+        return isinstance(error, httpx.TransportError)
+
+    what = f"The Prefect server at {client.api_url}"
+    return retried(ask, is_away, what=what, within_s=within_s)
+
+
+@contextmanager
+def _forgiven() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        logging.getLogger(__name__).warning("Prefect's server: %s", error)
 
 
 def _failed(error: BaseException, local: LocalRun | None = None) -> Outcome:

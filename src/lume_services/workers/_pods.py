@@ -7,7 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from aiohttp import ClientError
 from kubernetes_asyncio.client import BatchV1Api, CoreV1Api
 from kubernetes_asyncio.client.exceptions import ApiException
 from kubernetes_asyncio.watch import Watch
@@ -44,15 +43,15 @@ class PodWatch:
         self._has_begun = False
         self._has_told = False
 
-    async def until_over(self, is_to_end: Callable[[], Awaitable[bool]]) -> str:
+    async def until_over(self, is_to_end: Callable[[bool], Awaitable[bool]]) -> str:
         """Wait until the pod has ended, or cannot begin, or is not wanted any more.
 
-        A cluster that does not answer is waited for.
+        Whatever does not answer, or not with sense, is waited for.
 
         Args:
-            is_to_end: Says whether the job is no longer wanted. It is asked while the pod has not
-                begun; a pod that runs hears of it by itself, and is only deleted when it is still
-                there a minute later.
+            is_to_end: Says whether the job is no longer wanted, and is told whether its pod has
+                begun. It is asked every two seconds before that; a pod that runs hears of it by
+                itself, and is only deleted when it is still there a minute later.
 
         Returns:
             Why there is no pod any more, for a run that knows of no better reason.
@@ -60,11 +59,11 @@ class PodWatch:
         while True:
             try:
                 reason = await self._look()
-                if reason is None and await is_to_end():
+                if reason is None and await is_to_end(self._has_begun):
                     reason = "Its Job was deleted."
                     await self._delete()
-            except (ApiException, ClientError, TimeoutError) as error:
-                _logger.warning("Job %s: the cluster does not answer: %s", self._job, error)
+            except Exception as error:  # of the cluster, of Prefect, of what stands before them
+                _logger.warning("Job %s cannot be watched now: %r", self._job, error)
                 await asyncio.sleep(_PENDING_S)
             else:
                 if reason is not None:

@@ -16,6 +16,7 @@ from prefect_docker.worker import (
 )
 
 from lume_services.errors import ConfigurationError
+from lume_services.workers._places import give_up_place
 from lume_services.workers.environment import IN_CONTAINERS, JobEnvironment
 
 __all__ = ["LUMEDockerWorker"]
@@ -45,6 +46,7 @@ with warnings.catch_warnings():
             task_status: Any = None,
         ) -> DockerWorkerResult:
             """Start a container and wait for it; remove it unless it crashed."""
+            give_up_place(self, flow_run, configuration)
             configuration.env = self.jobs.of_container(configuration.env)
             asked = flow_run.job_variables or {}
             if "image" not in asked:

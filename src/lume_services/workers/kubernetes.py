@@ -10,10 +10,12 @@ from typing import Any, Final
 from uuid import UUID
 
 from aiohttp import ClientError
+from anyio import CancelScope, sleep
 from kubernetes_asyncio import config
 from kubernetes_asyncio.client import BatchV1Api, CoreV1Api, V1ObjectMeta, V1Secret
 from kubernetes_asyncio.client.exceptions import ApiException
 from prefect.client.schemas.objects import State
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 from prefect_kubernetes.worker import (
     KubernetesWorker,
@@ -25,6 +27,7 @@ from pydantic import Field
 
 from lume_services.errors import ConfigurationError
 from lume_services.kubernetes import job_template, merged
+from lume_services.workers._places import give_up_place
 from lume_services.workers._pods import PodWatch
 from lume_services.workers.environment import IN_CONTAINERS, JobEnvironment
 
@@ -33,6 +36,9 @@ __all__ = ["LUMEKubernetesWorker"]
 _OWN_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _READABLE_BY_GROUP: Final = 0o440
 _RUN: Final = "prefect.io/flow-run-id"
+_CONTAINER: Final = "prefect-job"
+_COMMAND: Final = ["python", "-m", "lume_services.job"]
+_PAUSE_S: Final = 5
 _PREFECTS: Final = ("parallelism", "completions")
 """What Prefect wants to see in the pod of a template, where Kubernetes has no such fields."""
 _POOL: Final = "prefect.io/work-pool-name"
@@ -84,25 +90,28 @@ with warnings.catch_warnings():
             task_status: Any = None,
         ) -> KubernetesWorkerResult:
             """Make a Job and wait for its pod."""
+            give_up_place(self, flow_run, configuration)
             asked = flow_run.job_variables or {}
             if "namespace" not in asked and configuration.namespace == "default":
                 configuration.namespace = _own_namespace()
             namespace = configuration.namespace
             async with self._get_configured_kubernetes_client(configuration) as client:
                 core = CoreV1Api(client)
-                secret = await core.create_namespaced_secret(
-                    namespace, _secret(self.jobs.secret_values(), flow_run.id)
-                )
-                name = secret.metadata.name
-                try:
-                    configuration.job_manifest = self._manifest(configuration, asked, secret=name)
-                    result = await super().run(flow_run, configuration, task_status)
-                except BaseException:
-                    await core.delete_namespaced_secret(name, namespace)
-                    raise
-                job = result.identifier.partition(":")[2]
-                owner = await BatchV1Api(client).read_namespaced_job(job, namespace)
-                await core.patch_namespaced_secret(name, namespace, _owned_by(owner))
+                with CancelScope(shield=True):  # a worker that ends leaves nothing half made
+                    secret = await core.create_namespaced_secret(
+                        namespace, _secret(self.jobs.secret_values(), flow_run.id)
+                    )
+                    name = secret.metadata.name
+                    try:
+                        manifest = self._manifest(configuration, asked, secret=name)
+                        configuration.job_manifest = manifest
+                        result = await super().run(flow_run, configuration, task_status)
+                    except BaseException:
+                        await core.delete_namespaced_secret(name, namespace)
+                        raise
+                    job = result.identifier.partition(":")[2]
+                    owner = await BatchV1Api(client).read_namespaced_job(job, namespace)
+                    await core.patch_namespaced_secret(name, namespace, _owned_by(owner))
                 log = self.get_flow_run_logger(flow_run)
                 await self._watch(PodWatch(client, namespace, job, log.warning), flow_run.id)
             return result
@@ -144,7 +153,8 @@ with warnings.catch_warnings():
             pod = made["spec"]["template"]["spec"]
             for name in _PREFECTS:
                 pod.pop(name, None)
-            (container,) = pod["containers"]
+            container = next(one for one in pod["containers"] if one["name"] == _CONTAINER)
+            container["args"] = _COMMAND
             given = {one["name"]: one["value"] for one in container["env"] if "value" in one}
             others = [one for one in container["env"] if "value" not in one]
             environment = self.jobs.of_container(given)
@@ -168,18 +178,34 @@ with warnings.catch_warnings():
         async def _watch(self, pods: PodWatch, run_id: UUID) -> None:
             """Wait until a job is over, and see to it that its run is then over, too."""
 
-            async def is_to_end() -> bool:
-                state = (await self.client.read_flow_run(run_id)).state
-                return state is not None and (state.is_cancelling() or state.is_final())
+            async def is_to_end(has_begun: bool) -> bool:
+                try:
+                    state = (await self.client.read_flow_run(run_id)).state
+                except ObjectNotFound:
+                    return True
+                # A job that lives puts right that its run is taken for crashed.
+                is_over = state.is_final() and not (has_begun and state.is_crashed())
+                return bool(is_over or state.is_cancelling())
 
             reason = await pods.until_over(is_to_end)
+            while True:
+                try:
+                    await self._end(run_id, reason)
+                    return
+                except ObjectNotFound:
+                    return
+                except Exception as error:  # the server may be away
+                    self._logger.warning("Run %s: the server does not answer: %r", run_id, error)
+                    await sleep(_PAUSE_S)
+
+        async def _end(self, run_id: UUID, reason: str) -> None:
+            """Give the run of a job that is over a final state, unless it has one."""
             state = (await self.client.read_flow_run(run_id)).state
-            if state is not None and state.is_cancelling():
-                ended: State[Any] = Cancelled(message="Cancelled by its worker.")
-            elif state is None or not state.is_final():
-                ended = Crashed(message=reason)
-            else:
+            if state.is_final():
                 return
+            ended: State[Any] = Crashed(message=reason)
+            if state.is_cancelling():
+                ended = Cancelled(message="Cancelled by its worker.")
             await self.client.set_flow_run_state(run_id, ended, force=True)
 
         async def _unfinished(self) -> list[tuple[UUID, str, str]]:
@@ -192,7 +218,7 @@ with warnings.catch_warnings():
             return [
                 (UUID(job.metadata.labels[_RUN]), namespace, job.metadata.name)
                 for job in found.items
-                if job.status.active
+                if not job.status.succeeded
             ]
 
         async def _look_after(self, run_id: UUID, namespace: str, job: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from prefect.utilities.processutils import command_to_string
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
+from lume_services.workers._places import give_up_place
 from lume_services.workers.environment import JobEnvironment
 
 __all__ = ["LUMEProcessWorker"]
@@ -36,6 +37,7 @@ with warnings.catch_warnings():
             self, flow_run: Any, configuration: ProcessJobConfiguration, task_status: Any = None
         ) -> ProcessWorkerResult:
             """Start a job and wait for it."""
+            give_up_place(self, flow_run, configuration)
             # Prefect adds what the run asks for to a copy of our variables, secrets and all.
             added = {
                 name: text

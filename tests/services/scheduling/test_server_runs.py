@@ -9,18 +9,23 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import numpy as np
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.states import Crashed
 from tests.commands import Run
 from tests.models import functions
 from tests.models.flows import leaves_a_line, says_when_it_begins, two_lenses
 from tests.servers import MongoDB, Prefect, Worker
 
 from lume_services.config import configure, context
-from lume_services.errors import FlowError, InvalidInputError, RunError
-from lume_services.flows import FlowOfFlows, flow
+from lume_services.errors import FlowError, FlowNotFoundError, InvalidInputError, RunError
+from lume_services.flows import Flow, FlowOfFlows, flow
 from lume_services.models import Model
 from lume_services.results import Result
 from lume_services.services.scheduling import SchedulingService
@@ -190,6 +195,119 @@ def test_a_flow_of_flows_that_fails_says_in_which(fodo: FlowOfFlows, tmp_path: P
         run.result()
 
 
+def test_a_worker_with_one_place_carries_out_a_flow_of_flows(
+    fodo: FlowOfFlows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Prefect(tmp_path / "server") as server:
+        mine = {
+            "LUME_BACKEND": "process",
+            "LUME_HOME": str(tmp_path),
+            "LUME_PREFECT__SERVER__HOST": server.host,
+            "LUME_PREFECT__SERVER__HOST_PORT": str(server.port),
+        }
+        for name, text in mine.items():
+            monkeypatch.setenv(name, text)
+        configure()
+        given = {"optics-focal_length": 4.0, "optics-filename": str(tmp_path / "optics.yaml")}
+        with Worker(tmp_path, mine, "--limit", "1"):
+            assert fodo.run(given).wait(_WAIT) is RunState.COMPLETED
+
+
+def test_a_flow_of_flows_that_is_cancelled_takes_its_flows_along(
+    whole_that_waits: FlowOfFlows,
+) -> None:
+    run = running(whole_that_waits.run())
+    backend: Any = context.scheduling_service().backend
+    deadline = time.monotonic() + _WAIT
+    while not (parts := [one for one in backend.list_runs(limit=5) if one.id != run.id]) or (
+        parts[0].state is not RunState.RUNNING
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    run.cancel()
+    assert run.wait(_WAIT) is RunState.CANCELLED
+    assert parts[0].wait(_WAIT) is RunState.CANCELLED
+
+
+@pytest.fixture
+def whole_that_waits() -> FlowOfFlows:
+    part = Flow("waits", entrypoint="tests.models.flows:waits_a_minute")
+    return FlowOfFlows("whole", composing_flows=[part])
+
+
+# --- What others do on the same server -----------------------------------------------------------
+
+
+def test_runs_of_others_are_not_taken_for_silent(prefect_server: Prefect) -> None:
+    context.scheduling_service().register_flow(flow=two_lenses)
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        (automation,) = client.request("POST", "/automations/filter", json={}).json()
+    awaited = {*automation["trigger"]["after"]}
+    assert awaited == {"lume-services.job.alive"}, "Prefect's own runs have a heartbeat, too"
+
+
+def test_a_job_that_is_taken_for_dead_says_that_it_is_not(prefect_server: Prefect) -> None:
+    run = running(
+        context.scheduling_service().run(flow=flows._keep_busy, parameters={"seconds": 8.0})
+    )
+    silent = Crashed(message="Its job has shown no sign of life for 60 s.")
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        client.set_flow_run_state(UUID(run.id), silent, force=True)
+    assert run.state is RunState.CRASHED
+    assert run.wait(_WAIT) is RunState.COMPLETED
+
+
+def test_cancelling_while_a_job_waits_for_its_time(prefect_server: Prefect) -> None:
+    service = context.scheduling_service()
+    flow_id = service.register_flow(flow=two_lenses)
+    at = datetime.now(UTC) + timedelta(seconds=9)  # workers come for runs ten seconds early
+    run = service.backend.submit(flow_id=flow_id, parameters={"f": 1.0}, start_at=at)
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        while (state := client.read_flow_run(UUID(run.id)).state) and not state.is_pending():
+            assert datetime.now(UTC) < at
+            time.sleep(0.1)
+    run.cancel()
+    assert run.wait(_WAIT) is RunState.CANCELLED
+
+
+def test_a_flow_that_somebody_deleted_on_the_server(prefect_server: Prefect) -> None:
+    service = context.scheduling_service()
+    flow_id = service.register_flow(flow=two_lenses, project_name="deleted")
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        for one in client.read_deployments():
+            if flow_id in one.tags:
+                client.delete_deployment(one.id)
+    with pytest.raises(FlowNotFoundError, match="register it first"):
+        service.backend.submit(flow_id=flow_id, parameters={"f": 1.0})
+    assert service.run(flow=two_lenses, parameters={"f": 2.0}, project_name="deleted").result(
+        _WAIT
+    ) == two_lenses(f=2.0)
+
+
+def test_a_schedule_takes_no_parameters_that_would_be_deleted_in_the_end() -> None:
+    backend = context.scheduling_service().backend
+    flow_id = backend.register_flow(flow=flows._give_back)
+    with pytest.raises(InvalidInputError, match="under 32 kB"):
+        backend.schedule(
+            flow_id=flow_id,
+            parameters={"value": np.zeros(10_000)},
+            every=timedelta(hours=1),
+        )
+
+
+def test_a_worker_that_is_told_to_end_leaves_no_secrets(
+    variables: Callable[[str, Path], dict[str, str]], tmp_path: Path
+) -> None:
+    place = tmp_path / "secrets"
+    place.mkdir()
+    given = {**variables("process", tmp_path), "TMPDIR": str(place)}
+    worker = Worker(tmp_path, given, "--pool", "lume-secrets").start()
+    assert list(place.glob("lume-secrets-*"))
+    worker.process.send_signal(signal.SIGTERM)
+    worker.process.wait(30)
+    assert not list(place.glob("lume-secrets-*"))
+
+
 # --- Faults --------------------------------------------------------------------------------------
 
 
@@ -230,7 +348,7 @@ def test_a_worker_that_is_killed_with_its_job(
         worker.kill()
         for job in jobs:
             os.kill(job, signal.SIGKILL)
-        assert run.wait(90) is RunState.CRASHED
+        assert run.wait(_WAIT) is RunState.CRASHED
         with pytest.raises(RunError, match="no sign of life"):
             run.result()
 

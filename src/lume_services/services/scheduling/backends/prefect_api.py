@@ -19,11 +19,13 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY
 
 from lume_services.errors import RunError, SchedulingUnavailableError
 
-__all__ = ["HEARTBEAT", "PrefectAPI"]
+__all__ = ["HEARTBEAT", "SILENT", "PrefectAPI"]
 
-HEARTBEAT: Final = "prefect.flow-run.heartbeat"
-"""The event by which a job says that it is alive."""
-_SILENT_S: Final = 30
+HEARTBEAT: Final = "lume-services.job.alive"
+"""The event by which a job says that it is alive; not Prefect's own, which other runs send, too."""
+SILENT: Final = "Its job has shown no sign of life"
+"""What the server says of a run whose job fell silent."""
+_SILENT_S: Final = 60
 _ENDS: Final = ("Completed", "Failed", "TimedOut", "Cancelled", "Crashed")
 _AUTOMATION: Final = "lume-services: jobs that fell silent"
 
@@ -48,7 +50,7 @@ class PrefectAPI:
 
         Raises:
             SchedulingUnavailableError: The server does not answer.
-            RunError: It refused.
+            RunError: It refused, or something was deleted there.
         """
         try:
             with self._lock:
@@ -65,6 +67,11 @@ class PrefectAPI:
                 f"{error or type(error).__name__}. See that it runs, and "
                 "LUME_PREFECT__SERVER__HOST and LUME_PREFECT__SERVER__HOST_PORT."
             ) from error
+        except ObjectNotFound as error:
+            raise RunError(
+                f"The Prefect server at {self.url} does not have any more what was asked for: "
+                "somebody has deleted it there."
+            ) from error
         except PrefectHTTPStatusError as error:
             raise RunError(f"The Prefect server at {self.url} refused: {error}") from error
 
@@ -72,7 +79,7 @@ class PrefectAPI:
         """Make a work pool, unless it is there, and have the server watch over the jobs.
 
         A job that was killed, or whose machine was, cannot say so. The server is told to take a run
-        for crashed when its job has shown no sign of life for half a minute.
+        for crashed when its job has shown no sign of life for a minute.
 
         Raises:
             SchedulingUnavailableError: The server does not answer.
@@ -104,9 +111,7 @@ def _silence() -> AutomationCore:
         threshold=1,
         within=timedelta(seconds=_SILENT_S),
     )
-    crash = ChangeFlowRunState(
-        state=StateType.CRASHED, message=f"Its job has shown no sign of life for {_SILENT_S} s."
-    )
+    crash = ChangeFlowRunState(state=StateType.CRASHED, message=f"{SILENT} for {_SILENT_S} s.")
     return AutomationCore(name=_AUTOMATION, trigger=trigger, actions=[crash])
 
 

@@ -18,7 +18,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.schedules import SCHEDULE_TYPES, CronSchedule, IntervalSchedule
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Scheduled
 from prefect.utilities.callables import parameter_schema
 from pydantic import ValidationError
@@ -154,14 +154,23 @@ class ServerBackend(Backend):
             moment = Scheduled(scheduled_time=start_at.astimezone(UTC))
         sent = to_api(given, results.put_blob)
         with self.api.client() as client:
-            run = client.create_flow_run_from_deployment(
-                deployment,
-                parameters=sent,
-                name=name,
-                state=moment,
-                job_variables=None if run_config is None else run_config.job_variables(),
-                labels={STORES: f"{token} {results.results_db.address}"},
-            )
+            try:
+                run = client.create_flow_run_from_deployment(
+                    deployment,
+                    parameters=sent,
+                    name=name,
+                    state=moment,
+                    job_variables=None if run_config is None else run_config.job_variables(),
+                    labels={STORES: f"{token} {results.results_db.address}"},
+                    # The client asks again when a connection is lost: one run comes of it.
+                    idempotency_key=str(uuid4()),
+                )
+            except PrefectHTTPStatusError as error:
+                if error.response.status_code != 404:
+                    raise
+                self._registered.pop(flow_id, None)
+                self._flows.pop(flow_id, None)
+                raise FlowNotFoundError(self._unknown(flow_id)) from None
         return ServerRun(self.api, results, run)
 
     def schedule(
@@ -184,7 +193,7 @@ class ServerBackend(Backend):
         except ValidationError as error:
             reason = error.errors(include_url=False, include_context=False)[0]["msg"]
             raise InvalidInputError(f"cron={cron!r}, every={every}: {reason}") from None
-        sent = to_api(given, self._results().put_blob)
+        sent = to_api(given, _refuse_blob)
         with self.api.client() as client:
             (made,) = client.create_deployment_schedules(
                 deployment,
@@ -265,12 +274,23 @@ class ServerBackend(Backend):
                 found = client.read_deployments(deployment_filter=tagged)
             found = [one for one in found if one.work_pool_name == self.work_pool]
             if not found:
-                raise FlowNotFoundError(
-                    f"The Prefect server at {self.api.url} has no deployment of the flow "
-                    f"{flow_id!r}: register it first."
-                )
+                raise FlowNotFoundError(self._unknown(flow_id))
             self._registered[flow_id] = found[0].id, found[0].parameter_openapi_schema or {}
         return self._registered[flow_id]
+
+    def _unknown(self, flow_id: str) -> str:
+        return (
+            f"The Prefect server at {self.api.url} has no deployment of the flow {flow_id!r}: "
+            "register it first."
+        )
+
+
+def _refuse_blob(_: object) -> str:
+    # As a blob that no result refers to it would be deleted in the end.
+    raise InvalidInputError(
+        "A schedule takes parameters that are numbers, texts, lists and the like, under 32 kB: "
+        "store large ones, and have the flow load them."
+    )
 
 
 def _in_words(schedule: Any) -> str:

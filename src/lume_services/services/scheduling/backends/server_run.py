@@ -12,7 +12,7 @@ from prefect.states import Cancelled, Cancelling
 
 from lume_services.errors import BlobNotFoundError, RunCancelledError, RunError, RunTimeoutError
 from lume_services.services.scheduling.backends.backend import FlowRunHandle, LogRecord, RunState
-from lume_services.services.scheduling.backends.prefect_api import PrefectAPI
+from lume_services.services.scheduling.backends.prefect_api import SILENT, PrefectAPI
 from lume_services.services.scheduling.labels import LOGGER_OF_TASKS, OUTCOME
 from lume_services.services.scheduling.outcomes import Outcome
 
@@ -24,6 +24,9 @@ __all__ = ["ServerRun"]
 _POLL_S: Final = 0.1
 _SLOW_POLL_S: Final = 1.0
 _SOON_S: Final = 10.0
+_REVIVAL_S: Final = 5.0
+"""How long a run that is said to be silent may take to say that it is not: after the server was
+away, it takes all runs for silent, and hears better from their jobs."""
 _LOGS_AT_ONCE: Final = 200
 """Prefect's server gives no more at a time."""
 
@@ -73,15 +76,22 @@ class ServerRun(FlowRunHandle):
     @property
     def state(self) -> RunState:
         """Where the run has got to; asks the server, until the run is over."""
-        if not _state(self._run).is_final:
+        if not _state(self._run).is_final or _state(self._run) is RunState.CRASHED:
             self._ask()
         return _state(self._run)
 
     def wait(self, timeout: float | None = None) -> RunState:
         """Wait until the run is over; see ``FlowRunHandle.wait``."""
         began = time.monotonic()
-        while not (state := self.state).is_final:
+        silent_since = None
+        while not (state := self.state).is_final or self._is_said_to_be_silent():
             waited = time.monotonic() - began
+            if not state.is_final:
+                silent_since = None
+            elif silent_since is None:
+                silent_since = waited
+            elif waited - silent_since > _REVIVAL_S:
+                break
             if timeout is not None and waited >= timeout:
                 raise RunTimeoutError(
                     f"Run {self.name!r} is not over after {timeout:g} s; it goes on."
@@ -135,6 +145,10 @@ class ServerRun(FlowRunHandle):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} {self.state.value} {self.url}>"
+
+    def _is_said_to_be_silent(self) -> bool:
+        state = self._run.state
+        return state is not None and state.is_crashed() and (state.message or "").startswith(SILENT)
 
     def _ask(self) -> None:
         with self._api.client() as client:

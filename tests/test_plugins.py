@@ -55,7 +55,8 @@ def test_what_is_chosen_but_not_installed_says_what_is_missing(laboratory: None)
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(
-        UnknownPluginError, match=r"X='y' is not available here\. .*: docker, kubernetes, local, process\."
+        UnknownPluginError,
+        match=r"X='y' is not available here\. .*: docker, kubernetes, local, process\.",
     ):
         plugins.load(plugins.BACKENDS, "y", variable="X")
 

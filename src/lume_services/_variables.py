@@ -24,6 +24,7 @@ __all__ = [
     "SECRETS_DIR",
     "EnvironmentVariable",
     "describe_errors",
+    "export_prefect_secrets",
     "given",
     "nearest",
     "read",
@@ -52,6 +53,17 @@ class EnvironmentVariable:
     """What it is for."""
     secret: bool = False
     """Whether its value is kept out of messages and logs."""
+
+
+def export_prefect_secrets() -> None:
+    """Put what lets one into Prefect's server from secret files into this process's environment.
+
+    Prefect takes its settings from variables only, when it is imported. As files of
+    ``LUME_SECRETS_DIR`` no process list, container or manifest shows them.
+    """
+    folder = os.environ.get(SECRETS_DIR)
+    for file in Path(folder).glob("PREFECT_*") if folder else ():
+        os.environ.setdefault(file.name, file.read_text(encoding="utf-8"))
 
 
 def variables_of(settings: type[BaseModel], prefix: str = PREFIX) -> list[EnvironmentVariable]:

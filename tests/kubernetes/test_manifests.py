@@ -76,6 +76,25 @@ def test_secrets_are_rendered_by_themselves(run: Run) -> None:
     assert again["password"] != database["stringData"]["password"]
 
 
+def test_a_server_that_prefects_own_variables_name(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LUME_PREFECT__SERVER__HOST")
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    answer = run("kubernetes", "render")
+    assert answer.code == 2
+    assert "LUME_PREFECT__SERVER__HOST is not set" in answer.err
+    monkeypatch.setenv("PREFECT_API_URL", "https://prefect.lab.example/api")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "lume:let-me-in")
+    made = rendered(run)
+    settings = made["ConfigMap", "lume-settings"]["data"]
+    assert settings["PREFECT_API_URL"] == "https://prefect.lab.example/api"
+    assert "LUME_PREFECT__SERVER__HOST" not in settings
+    assert "let-me-in" not in str(made)
+    secret = rendered(run, "--secrets")["Secret", "lume-secrets"]["stringData"]
+    assert secret["PREFECT_API_AUTH_STRING"] == "lume:let-me-in"
+
+
 def test_stores_of_this_machine_are_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LUME_MODEL_DB__URL")
     monkeypatch.delenv("LUME_MODEL_DB__PASSWORD")

@@ -20,7 +20,8 @@ def _group() -> None:
 @app.command(epilog="Example: `lume-services worker start --limit 4`, with `LUME_BACKEND=process`")
 def start(
     name: Annotated[
-        str | None, typer.Option(help="Its name on Prefect's pages; made up when not given.")
+        str | None,
+        typer.Option(help="Its name on Prefect's pages; the machine's, with a number."),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Jobs at a time; as many as are asked for.")

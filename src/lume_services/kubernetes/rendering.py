@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from lume_services.docker import DEFAULT_IMAGE
+from lume_services.errors import ConfigurationError
 from lume_services.kubernetes.manifests import manifests, merged
 from lume_services.services.scheduling.backends._elsewhere import refuse_embedded_stores
 
@@ -24,6 +26,7 @@ _SERVER_IN_CLUSTER: Final = {
 }
 _OF_OUR_IMAGE: Final = ("lume-worker", _SERVER)
 _OF_THIS_MACHINE: Final = ("LUME_HOME", "LUME_ENV_FILE")
+_OF_PREFECT: Final = ("PREFECT_API_KEY", "PREFECT_API_AUTH_STRING")
 _JOB: Final = "lume-job"
 _JOB_FILE: Final = "job.yaml"
 _JOB_FOLDER: Final = "/etc/lume-services"
@@ -64,13 +67,20 @@ def render(
         job_template: Parts of a Job manifest, laid over that of every job.
 
     Raises:
-        ConfigurationError: A store is a file of this machine.
+        ConfigurationError: A store is a file of this machine, or Prefect's server is nowhere.
     """
     refuse_embedded_stores(settings.model_copy(update={"backend": "kubernetes"}))
     image = (settings.prefect and settings.prefect.default_image) or DEFAULT_IMAGE
     variables = {**settings.to_environment(), "LUME_BACKEND": "kubernetes"}
     if server:
         variables |= _SERVER_IN_CLUSTER
+    elif "LUME_PREFECT__SERVER__HOST" not in variables:
+        if "PREFECT_API_URL" not in os.environ:
+            raise ConfigurationError(
+                "LUME_PREFECT__SERVER__HOST is not set: say where Prefect's server is, as seen "
+                "from the cluster, or have it there, too, with --server."
+            )
+        variables["PREFECT_API_URL"] = os.environ["PREFECT_API_URL"]
     for name in _OF_THIS_MACHINE:
         variables.pop(name, None)
     made = manifests("worker.yaml")
@@ -104,6 +114,7 @@ def render_secrets(
     public = settings.to_environment()
     everything = settings.to_environment(include_secrets=True)
     private = {name: text for name, text in everything.items() if name not in public}
+    private |= {name: os.environ[name] for name in _OF_PREFECT if name in os.environ}
     yield _secret("lume-secrets", namespace, private)
     if server:
         password = secrets.token_urlsafe(24)

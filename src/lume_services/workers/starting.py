@@ -28,7 +28,7 @@ def start_worker(
     Args:
         settings: The worker's settings, which its jobs get: ``backend`` says what jobs are,
             ``prefect`` where the server is.
-        name: The worker's name on Prefect's pages; made up when None.
+        name: The worker's name on Prefect's pages; that of the machine and a number when None.
         limit: Jobs at a time, at most; as many as are asked for when None.
         work_pool: The work pool; that of the backend when None.
         network: Docker's network for jobs that ask for none, as ``docker run --network`` takes it.
@@ -39,8 +39,10 @@ def start_worker(
             template; or its cluster does not answer.
         SchedulingUnavailableError: The Prefect server does not answer.
     """
+    from lume_services._variables import export_prefect_secrets
     from lume_services.context import context
 
+    export_prefect_secrets()  # before anything imports Prefect
     if settings.backend not in plugins.names(plugins.WORKERS):
         raise ConfigurationError(
             f"LUME_BACKEND={settings.backend!r} runs flows without a worker. Set LUME_BACKEND to "
@@ -56,6 +58,8 @@ def start_worker(
             f"job_template={str(job_template)!r} is for kubernetes."
         )
     import asyncio
+    import os
+    import platform
     import signal
 
     from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -68,7 +72,11 @@ def start_worker(
     worker_class = plugins.load(plugins.WORKERS, settings.backend, variable="LUME_BACKEND")
     with temporary_settings({PREFECT_API_URL: backend.api.url}):
         backend.make_work_pool()
-        worker = worker_class(work_pool_name=work_pool or backend.work_pool, name=name, limit=limit)
+        worker = worker_class(
+            work_pool_name=work_pool or backend.work_pool,
+            name=name or f"{platform.node()} {os.getpid()}",
+            limit=limit,
+        )
         worker.jobs = JobEnvironment(settings, network=network)
         worker.job_template = template
         # As Ctrl-C does it: in good order, and without leaving secrets behind.

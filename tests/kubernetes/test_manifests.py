@@ -63,6 +63,16 @@ def test_what_is_rendered_is_valid_and_holds_no_secret(
     assert (("StatefulSet", "lume-prefect-database") in made) == bool(server)
 
 
+def test_other_settings_make_another_worker(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pod() -> Any:
+        return rendered(run)["Deployment", "lume-worker"]["spec"]["template"]
+
+    first = pod()
+    assert pod() == first
+    monkeypatch.setenv("LUME_PREFECT__SERVER__HOST", "other.lab.example")
+    assert pod()["metadata"]["annotations"] != first["metadata"]["annotations"]
+
+
 def test_secrets_are_rendered_by_themselves(run: Run) -> None:
     made = rendered(run, "--secrets", "--server")
     assert {kind for kind, _ in made} == {"Secret"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
@@ -97,6 +99,11 @@ def render(
             manifest["data"] = variables
         if manifest["kind"] == "Deployment" and manifest["metadata"]["name"] in _OF_OUR_IMAGE:
             manifest["spec"]["template"]["spec"]["containers"][0]["image"] = image
+        if manifest["metadata"]["name"] == "lume-worker" and manifest["kind"] == "Deployment":
+            # Settings are read at the start: others make another worker.
+            digest = sha256(json.dumps(variables, sort_keys=True).encode()).hexdigest()
+            pod = manifest["spec"]["template"]["metadata"]
+            pod["annotations"] = {"lume-services/settings": digest[:12]}
         yield manifest
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -173,12 +174,15 @@ class FlowRunHandle(ABC):
         return f"<{type(self).__name__} {self.name!r} {self.state.value}>"
 
     def _followed(self) -> Iterator[LogRecord]:
-        told = 0
+        told: Counter[LogRecord] = Counter()
         while True:
             is_final = self.state.is_final  # asked first: nothing is logged after that
-            records = self.log_records()
-            yield from records[told:]
-            told = len(records)
+            found: Counter[LogRecord] = Counter()
+            for record in self.log_records():
+                found[record] += 1
+                if found[record] > told[record]:  # clocks differ: a late line may be an earlier one
+                    yield record
+            told = found
             if is_final:
                 return
             time.sleep(_FOLLOW_S)

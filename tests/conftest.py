@@ -18,14 +18,6 @@ from tests.servers import S3, SFTP, MariaDB, MongoDB, PostgreSQL, Server
 from tests.shown import pytest_runtest_makereport, watched  # noqa: F401 - for every test
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, for ``--dist loadgroup``, the tests of a file and those on Docker's daemon."""
-    for item in items:
-        on_docker = "docker" in getattr(item, "fixturenames", ())
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group("docker" if on_docker else str(item.path)))
-
-
 @pytest.fixture(autouse=True)
 def lume_home(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch

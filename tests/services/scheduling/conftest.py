@@ -58,20 +58,20 @@ def job_package() -> Path:
     return JOB_PACKAGE
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
-    """Docker's daemon."""
+    """Docker's daemon, for the tests of a file; those of another file wait for it."""
     with Docker(tmp_path_factory.mktemp("docker")) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def job_image(docker: Docker) -> str:
     """The image of jobs."""
     return job_image_of(docker)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def reachable_stores(
     job_image: str, mariadb: MariaDB, mongodb: MongoDB, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
@@ -88,7 +88,7 @@ def reachable_stores(
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def docker_variables(
     variables: Callable[[str, Path], dict[str, str]],
     reachable_stores: dict[str, str],
@@ -98,14 +98,14 @@ def docker_variables(
     return {**variables("docker", tmp_path_factory.mktemp("docker-home")), **reachable_stores}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kubernetes(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubernetes]:
     """A cluster of one node, on Docker's daemon."""
     with Kubernetes(tmp_path_factory.mktemp("kubernetes"), docker) as cluster:
         yield cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kubernetes_variables(
     variables: Callable[[str, Path], dict[str, str]],
     reachable_stores: dict[str, str],
@@ -116,7 +116,7 @@ def kubernetes_variables(
     return {**variables("kubernetes", home), **reachable_stores}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kubernetes_worker(
     kubernetes: Kubernetes,
     kubernetes_variables: dict[str, str],
@@ -135,7 +135,7 @@ def kubernetes_worker(
         yield worker
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def docker_worker(
     docker: Docker, docker_variables: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Worker]:

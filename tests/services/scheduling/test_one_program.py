@@ -17,12 +17,7 @@ from lume_services.config import LUMEServicesSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 PROGRAM = Path(__file__).with_name("ring.py")
-ON_DOCKER = pytest.mark.xdist_group("docker")
-BACKENDS = [
-    "process",
-    pytest.param("docker", marks=ON_DOCKER),
-    pytest.param("kubernetes", marks=[ON_DOCKER, pytest.mark.kubernetes]),
-]
+BACKENDS = ["process", "docker", pytest.param("kubernetes", marks=pytest.mark.kubernetes)]
 
 
 def outputs(variables: dict[str, str]) -> dict[str, Any]:

@@ -20,7 +20,12 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.states import Crashed
 from tests.commands import Run
 from tests.models import functions
-from tests.models.flows import leaves_a_line, says_when_it_begins, two_lenses
+from tests.models.flows import (
+    leaves_a_line,
+    says_when_it_begins,
+    two_lenses,
+    waits_a_minute,
+)
 from tests.servers import MongoDB, Prefect, Worker
 
 from lume_services.config import configure, context
@@ -216,14 +221,14 @@ def test_a_worker_with_one_place_carries_out_a_flow_of_flows(
 def test_a_flow_of_flows_that_is_cancelled_takes_its_flows_along(
     whole_that_waits: FlowOfFlows,
 ) -> None:
+    service: Any = context.scheduling_service()
+    part_id = service.register_flow(flow=waits_a_minute)
     run = running(whole_that_waits.run())
-    backend: Any = context.scheduling_service().backend
     deadline = time.monotonic() + _WAIT
-    while not (parts := [one for one in backend.list_runs(limit=5) if one.id != run.id]) or (
-        parts[0].state is not RunState.RUNNING
-    ):
+    while not (parts := service.backend.list_runs(flow_id=part_id)):
         assert time.monotonic() < deadline
         time.sleep(0.2)
+    running(parts[0])
     run.cancel()
     assert run.wait(_WAIT) is RunState.CANCELLED
     assert parts[0].wait(_WAIT) is RunState.CANCELLED
@@ -393,7 +398,7 @@ def test_two_workers_carry_each_of_many_runs_out_once(
     process_worker: Worker, tmp_path: Path
 ) -> None:
     service = context.scheduling_service()
-    lines = [str(number) for number in range(30)]
+    lines = [str(number) for number in range(12)]
     with Worker(tmp_path, process_worker.variables, "--limit", "3"):
         runs = [
             service.run(

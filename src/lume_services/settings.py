@@ -206,6 +206,15 @@ class LUMEServicesSettings(BaseSettings):
                 environment[name] = value.get_secret_value()
         return environment
 
+    def secret_environment(self) -> dict[str, str]:
+        """Those of the variables that rebuild these settings which hold secrets."""
+        public = self.to_environment()
+        return {
+            name: text
+            for name, text in self.to_environment(include_secrets=True).items()
+            if name not in public
+        }
+
     def masked(self) -> dict[str, str]:
         """The variables that rebuild these settings, each secret replaced by asterisks."""
         return {name: to_text(value) for name, value in values_of(self)}

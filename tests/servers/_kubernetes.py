@@ -214,8 +214,8 @@ class _API(_Part):
         subprocess.run(command, check=True, capture_output=True)
 
 
-class _Manager(_Part):
-    program = "kube-controller-manager"
+class _Controller(_Part):
+    """What looks after the objects of a cluster, through its API."""
 
     def __init__(self, folder: Path, api: _API) -> None:
         super().__init__(folder)
@@ -229,31 +229,25 @@ class _Manager(_Part):
             f"--secure-port={self.port}",
             "--port=0",
             "--leader-elect=false",
+            f"--cert-dir={self.folder}",
+        ]
+
+
+class _Manager(_Controller):
+    program = "kube-controller-manager"
+
+    def command(self) -> list[str]:
+        return [
+            *super().command(),
             f"--service-account-private-key-file={self._api.key}",
             f"--root-ca-file={self._api.certificate}",
             "--use-service-account-credentials=true",
             "--feature-gates=TTLAfterFinished=true",
-            f"--cert-dir={self.folder}",
         ]
 
 
-class _Scheduler(_Part):
+class _Scheduler(_Controller):
     program = "kube-scheduler"
-
-    def __init__(self, folder: Path, api: _API) -> None:
-        super().__init__(folder)
-        self._api = api
-
-    def command(self) -> list[str]:
-        return [
-            self.program_path(),
-            f"--kubeconfig={self._api.kubeconfig}",
-            f"--bind-address={self.host}",
-            f"--secure-port={self.port}",
-            "--port=0",
-            "--leader-elect=false",
-            f"--cert-dir={self.folder}",
-        ]
 
 
 class _Kubelet(_Part):

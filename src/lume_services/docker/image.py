@@ -16,7 +16,7 @@ from contextlib import closing
 from importlib.metadata import distribution, distributions, requires
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
@@ -25,7 +25,10 @@ from packaging.requirements import Requirement
 from lume_services import __version__
 from lume_services.errors import ImageBuildError, MissingDependencyError
 
-__all__ = ["DEFAULT_IMAGE", "build_image"]
+if TYPE_CHECKING:
+    from lume_services.settings import LUMEServicesSettings
+
+__all__ = ["DEFAULT_IMAGE", "build_image", "image_of_jobs"]
 
 DEFAULT_IMAGE: Final = f"lume-services:{__version__.replace('+', '-')}"
 """The image that is built, and that jobs run in, when none is named."""
@@ -88,6 +91,12 @@ def build_image(
                     tell(text)
         except docker.errors.DockerException as error:
             raise ImageBuildError(f"The image {tag!r} could not be built: {error}") from error
+
+
+def image_of_jobs(settings: LUMEServicesSettings) -> str:
+    """The image that jobs run in that name none."""
+    named = settings.prefect.default_image if settings.prefect else None
+    return named or DEFAULT_IMAGE
 
 
 def _library() -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from lume_services.docker import DEFAULT_IMAGE
+from lume_services.docker.image import image_of_jobs
 from lume_services.errors import ConfigurationError
 from lume_services.kubernetes.manifests import manifests, merged
 from lume_services.services.scheduling.backends._elsewhere import refuse_embedded_stores
@@ -72,7 +72,7 @@ def render(
         ConfigurationError: A store is a file of this machine, or Prefect's server is nowhere.
     """
     refuse_embedded_stores(settings.model_copy(update={"backend": "kubernetes"}))
-    image = (settings.prefect and settings.prefect.default_image) or DEFAULT_IMAGE
+    image = image_of_jobs(settings)
     variables = {**settings.to_environment(), "LUME_BACKEND": "kubernetes"}
     if server:
         variables |= _SERVER_IN_CLUSTER
@@ -118,9 +118,7 @@ def render_secrets(
         server: As in ``render``. The password of its database is made anew each time; a cluster
             keeps the first and refuses to change it.
     """
-    public = settings.to_environment()
-    everything = settings.to_environment(include_secrets=True)
-    private = {name: text for name, text in everything.items() if name not in public}
+    private = settings.secret_environment()
     private |= {name: os.environ[name] for name in _OF_PREFECT if name in os.environ}
     yield _secret("lume-secrets", namespace, private)
     if server:

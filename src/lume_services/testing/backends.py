@@ -17,7 +17,6 @@ runs flows elsewhere must be able to import this module there. Needs pytest and 
 from __future__ import annotations
 
 import math
-import os
 import time
 import traceback
 from collections.abc import Iterator
@@ -27,7 +26,6 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from prefect import get_run_logger
 
 from lume_services.errors import (
     FlowNotFoundError,
@@ -36,7 +34,7 @@ from lume_services.errors import (
     RunError,
     RunTimeoutError,
 )
-from lume_services.flows import flow, task
+from lume_services.flows import flow
 from lume_services.services.scheduling import SchedulingService
 from lume_services.services.scheduling.backends import (
     Backend,
@@ -45,85 +43,20 @@ from lume_services.services.scheduling.backends import (
     RunState,
 )
 from lume_services.services.scheduling.run_configs import DockerRunConfig, RunConfig
+from lume_services.testing._flows import (
+    _compute,
+    _give_back,
+    _keep_busy,
+    _large,
+    _raises,
+    _too_slow,
+    _tries_again,
+    _variable,
+)
 
 __all__ = ["BackendConformance"]
 
 _WAIT = 300.0  # seconds; a worker elsewhere may have to start first
-
-
-@task
-def _add(x: float, y: float) -> float:
-    get_run_logger().warning("adding %s and %s", x, y)
-    return x + y
-
-
-@task
-def _divide(x: float, y: float) -> float:
-    return x / y
-
-
-@flow
-def _compute(x: float, y: float = 2.0) -> float:
-    total = _add(x, y)
-    return _divide(_add(total, 1.0), y)
-
-
-@flow
-def _give_back(value: Any) -> Any:
-    return value
-
-
-@flow(timeout_seconds=0.2)
-def _too_slow() -> None:
-    time.sleep(_WAIT)
-
-
-@flow
-def _keep_busy(seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        _pause()
-
-
-@task
-def _pause() -> None:
-    time.sleep(0.01)
-
-
-@task(retries=2)
-def _third_time(counter: list[int]) -> int:
-    counter.append(1)
-    if len(counter) < 3:
-        raise OSError(f"not at attempt {len(counter)}")
-    return len(counter)
-
-
-@flow
-def _tries_again() -> int:
-    return _third_time([])
-
-
-@flow
-def _raises(error: str, message: str) -> None:
-    _raise_it(error, message)
-
-
-def _raise_it(error: str, message: str) -> None:
-    raise {"ValueError": ValueError, "KeyError": KeyError, "own": _OwnError}[error](message)
-
-
-class _OwnError(Exception):
-    pass
-
-
-@flow
-def _variable(name: str) -> str | None:
-    return os.environ.get(name)
-
-
-@flow
-def _large(megabytes: int) -> Any:
-    return np.full(megabytes << 17, 1.5)
 
 
 def _until_running(run: FlowRunHandle) -> None:
@@ -185,7 +118,7 @@ class BackendConformance:
             return
         loaded = backend.load_flow(flow_id=flow_id)
         assert loaded.name == _compute.name
-        assert (loaded.fn.__module__, loaded.fn.__name__) == (__name__, "_compute")
+        assert (loaded.fn.__module__, loaded.fn.__name__) == (_compute.fn.__module__, "_compute")
 
     def test_parameters_that_the_flow_does_not_take_are_refused(
         self, service: SchedulingService

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from prefect.settings import get_current_settings
 
 from lume_services._variables import SECRETS_DIR
-from lume_services.docker import DEFAULT_IMAGE
+from lume_services.docker.image import image_of_jobs
 from lume_services.services.files.filesystems import MountedFilesystem
 from lume_services.services.scheduling.settings import PrefectConfig, PrefectServerConfig
 
@@ -50,8 +50,7 @@ class JobEnvironment:
 
     def __init__(self, settings: LUMEServicesSettings, *, network: str | None = None) -> None:
         public = settings.to_environment()
-        everything = settings.to_environment(include_secrets=True)
-        private = {name: everything[name] for name in everything.keys() - public.keys()}
+        private = settings.secret_environment()
         aliases = {
             f"LUME_{name.removeprefix(_OF_JOBS).removeprefix('LUME_')}": private.pop(name)
             for name in list(private)
@@ -59,8 +58,7 @@ class JobEnvironment:
         }
         self.mount = settings.mounted_filesystem
         self._api_url = _seen_by_jobs(settings, aliases)
-        default_image = settings.prefect.default_image if settings.prefect else None
-        self.image = default_image or DEFAULT_IMAGE
+        self.image = image_of_jobs(settings)
         self.network = network
         self._of_prefect = _secrets_of_prefect()
         self.variables = {name: text for name, text in public.items() if name not in aliases}

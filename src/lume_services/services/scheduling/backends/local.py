@@ -13,13 +13,8 @@ from lume_services.errors import (
     RunError,
     RunTimeoutError,
 )
-from lume_services.services.scheduling.backends.backend import (
-    Backend,
-    Capability,
-    FlowRunHandle,
-    LogRecord,
-    RunState,
-)
+from lume_services.services.scheduling.backends.backend import Backend, Capability
+from lume_services.services.scheduling.backends.handle import FlowRunHandle, LogRecord, RunState
 from lume_services.services.scheduling.run_configs import RunConfig
 
 if TYPE_CHECKING:

@@ -16,3 +16,4 @@ class ProcessBackend(ServerBackend):
 
     pool_type = "process"
     run_config_type = ProcessRunConfig
+    shares_disk = True

@@ -25,6 +25,7 @@ from pydantic import ValidationError
 
 from lume_services.engine import entry_point_of
 from lume_services.errors import FlowNotFoundError, InvalidInputError, RunError
+from lume_services.services.scheduling.backends._elsewhere import refuse_embedded_stores
 from lume_services.services.scheduling.backends.backend import Backend, Capability
 from lume_services.services.scheduling.backends.prefect_api import PrefectAPI
 from lume_services.services.scheduling.backends.server_run import ServerRun
@@ -59,6 +60,8 @@ class ServerBackend(Backend):
     """Type of Prefect's worker."""
     run_config_type: ClassVar[type[RunConfig]]
     """What ``run_config`` is to be."""
+    shares_disk: ClassVar[bool] = False
+    """Whether jobs may be where who asks for them is, and so use stores that are files."""
 
     def __init__(
         self,
@@ -77,7 +80,13 @@ class ServerBackend(Backend):
 
     @classmethod
     def from_settings(cls, settings: Any, *, results: Callable[[], ResultsDBService]) -> Self:
-        """Make the backend of the ``LUME_PREFECT__…`` settings."""
+        """Make the backend of the ``LUME_PREFECT__…`` settings.
+
+        Raises:
+            ConfigurationError: A store is a file of this machine, and jobs could not reach it.
+        """
+        if not cls.shares_disk:
+            refuse_embedded_stores(settings)
         prefect = settings.prefect or PrefectConfig()
         return cls(PrefectAPI(prefect.api_url, prefect.ui_url), results)
 

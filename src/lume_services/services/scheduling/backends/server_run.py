@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelled, Cancelling
 
 from lume_services.errors import BlobNotFoundError, RunCancelledError, RunError, RunTimeoutError
-from lume_services.services.scheduling.backends.backend import FlowRunHandle, LogRecord, RunState
+from lume_services.services.scheduling.backends.handle import FlowRunHandle, LogRecord, RunState
 from lume_services.services.scheduling.backends.prefect_api import SILENT, PrefectAPI
 from lume_services.services.scheduling.labels import LOGGER_OF_TASKS, OUTCOME
 from lume_services.services.scheduling.outcomes import Outcome

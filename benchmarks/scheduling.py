@@ -20,7 +20,7 @@ from tests.servers.images import job_image_of
 from benchmarks.measure import Row, side_by_side
 from lume_services.config import LUMEServicesSettings, configure, context
 from lume_services.services.scheduling import SchedulingService
-from lume_services.testing.backends import _compute
+from lume_services.testing._flows import _compute
 
 BOUND = 1.2
 THROUGHPUT = 1 / 0.9
@@ -44,7 +44,7 @@ class _Bare:
             self._client.create_flow_from_name(_compute.name),
             name="bare",
             work_pool_name="bare",
-            entrypoint="lume_services.testing.backends._compute",
+            entrypoint="lume_services.testing._flows._compute",
             job_variables=dict(job),
         )
 

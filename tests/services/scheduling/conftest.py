@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+import random
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.servers import Docker, Kubernetes, MariaDB, MongoDB, Prefect, Worker
 from tests.servers.images import JOB_PACKAGE, job_image_of
+
+from lume_services.config import configure, context
+from lume_services.models import Model
+from lume_services.services.scheduling import SchedulingService
+from lume_services.services.scheduling.backends import FlowRunHandle, RunState
+
+_WAIT_S = 120.0
 
 JOBS_OF_THIS_CLUSTER = """
 spec:
@@ -53,9 +64,55 @@ def process_worker(
 
 
 @pytest.fixture
-def job_package() -> Path:
-    """The folder of a module that is in the image."""
-    return JOB_PACKAGE
+def installed(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module that is in the image, imported here too."""
+    monkeypatch.syspath_prepend(str(JOB_PACKAGE))
+    return importlib.import_module("in_the_image")
+
+
+def running(run: Any) -> Any:
+    """The run, once it is under way."""
+    deadline = time.monotonic() + _WAIT_S
+    while run.state is not RunState.RUNNING:
+        assert time.monotonic() < deadline, run
+        time.sleep(0.1)
+    return run
+
+
+def service_of(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> SchedulingService:
+    """The scheduling service of who asks a worker for runs."""
+    for name, text in worker.variables.items():
+        if name.startswith("LUME_") and not name.startswith("LUME_JOB__"):
+            monkeypatch.setenv(name, text)
+    configure()
+    return context.scheduling_service()
+
+
+def computes_there_what_it_computes_here(rotate: Any) -> None:
+    """A model gives the same in a job as in this process, and is recorded once."""
+    context.model_db_service().apply_schema()
+    model = Model.create_model(description="a thin dipole", beampath="hxr")
+    model.register(rotate, version="1.0")
+    inputs = {"xp": 1e-3, "kick": 2.5e-4}
+    recorded = model.run(inputs).result(_WAIT_S)
+    assert recorded.outputs == rotate(inputs)
+    assert recorded.id == model.evaluate(inputs).id, "the same result, and so recorded once"
+
+
+def cancelled_at_random_moments(
+    service: SchedulingService, flow: Any, *, seconds: float, seed: int
+) -> list[FlowRunHandle]:
+    """Twenty runs, four at a time, each asked to stop within three seconds; all are cancelled."""
+    draw = random.Random(seed)
+    runs: list[FlowRunHandle] = []
+    for _ in range(5):
+        some = [service.run(flow=flow, parameters={"seconds": seconds}) for _ in range(4)]
+        for run in some:
+            time.sleep(draw.uniform(0, 3))
+            run.cancel()
+        assert [run.wait(_WAIT_S) for run in some] == [RunState.CANCELLED] * 4
+        runs += some
+    return runs
 
 
 @pytest.fixture(scope="module")

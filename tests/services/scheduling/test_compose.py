@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
@@ -112,13 +111,6 @@ def override(stack_images: dict[str, str], tmp_path: Path) -> Callable[..., str]
         return str(file)
 
     return write
-
-
-@pytest.fixture
-def installed(job_package: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module that is in the image too."""
-    monkeypatch.syspath_prepend(str(job_package))
-    return importlib.import_module("in_the_image")
 
 
 @pytest.fixture

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
-import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +12,14 @@ from typing import Any
 import pytest
 from tests.commands import Run
 from tests.servers import Docker, MariaDB, Prefect, Worker
+from tests.services.scheduling.conftest import (
+    cancelled_at_random_moments,
+    computes_there_what_it_computes_here,
+    service_of,
+)
 
 from lume_services.config import configure, context
 from lume_services.errors import ConfigurationError, RunError
-from lume_services.models import Model
 from lume_services.services.scheduling import SchedulingService
 from lume_services.services.scheduling.backends import Backend, FlowRunHandle, RunState
 from lume_services.services.scheduling.run_configs import DockerRunConfig, RunConfig
@@ -30,18 +32,7 @@ _SOON_S = 60.0
 
 @pytest.fixture
 def scheduling(docker_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> SchedulingService:
-    for name, text in docker_worker.variables.items():
-        if not name.startswith("LUME_JOB__"):
-            monkeypatch.setenv(name, text)
-    configure()
-    return context.scheduling_service()
-
-
-@pytest.fixture
-def installed(job_package: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module that is in the image too."""
-    monkeypatch.syspath_prepend(str(job_package))
-    return importlib.import_module("in_the_image")
+    return service_of(docker_worker, monkeypatch)
 
 
 @pytest.fixture
@@ -74,13 +65,7 @@ class TestDockerBackend(BackendConformance):
 def test_a_model_computes_in_a_container_what_it_computes_here(
     scheduling: SchedulingService, installed: Any
 ) -> None:
-    context.model_db_service().apply_schema()
-    model = Model.create_model(description="a thin dipole", beampath="hxr")
-    model.register(installed.rotate, version="1.0")
-    inputs = {"xp": 1e-3, "kick": 2.5e-4}
-    recorded = model.run(inputs).result(_SOON_S)
-    assert recorded.outputs == installed.rotate(inputs)
-    assert recorded.id == model.evaluate(inputs).id, "the same result, and so recorded once"
+    computes_there_what_it_computes_here(installed.rotate)
 
 
 def test_a_file_of_a_job_is_on_the_host(
@@ -185,15 +170,7 @@ def test_a_container_that_is_killed(
 def test_runs_cancelled_at_random_moments_leave_no_container(
     docker: Docker, scheduling: SchedulingService, installed: Any
 ) -> None:
-    draw = random.Random(5)
-    runs: list[FlowRunHandle] = []
-    for _ in range(5):
-        some = [scheduling.run(flow=installed.wait, parameters={"seconds": 600}) for _ in range(4)]
-        for run in some:
-            time.sleep(draw.uniform(0, 3))
-            run.cancel()
-        assert [run.wait(_SOON_S) for run in some] == [RunState.CANCELLED] * 4
-        runs += some
+    runs = cancelled_at_random_moments(scheduling, installed.wait, seconds=600, seed=5)
     _nothing_is_left(docker, *runs)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import random
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
@@ -15,12 +13,17 @@ import pytest
 import yaml
 from tests.commands import Run
 from tests.servers import Docker, Kubernetes, MariaDB, PostgreSQL, Worker, free_port
-from tests.services.scheduling.conftest import JOBS_OF_THIS_CLUSTER
+from tests.services.scheduling.conftest import (
+    JOBS_OF_THIS_CLUSTER,
+    cancelled_at_random_moments,
+    computes_there_what_it_computes_here,
+    running,
+    service_of,
+)
 
 from lume_services.config import configure, context
 from lume_services.errors import RunError
 from lume_services.kubernetes import merged
-from lume_services.models import Model
 from lume_services.services.scheduling import SchedulingService
 from lume_services.services.scheduling.backends import Backend, FlowRunHandle, RunState
 from lume_services.services.scheduling.run_configs import KubernetesRunConfig, RunConfig
@@ -32,18 +35,7 @@ _SOON_S = 60.0
 
 @pytest.fixture
 def scheduling(kubernetes_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> SchedulingService:
-    for name, text in kubernetes_worker.variables.items():
-        if name.startswith("LUME_") and not name.startswith("LUME_JOB__"):
-            monkeypatch.setenv(name, text)
-    configure()
-    return context.scheduling_service()
-
-
-@pytest.fixture
-def installed(job_package: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module that is in the image too."""
-    monkeypatch.syspath_prepend(str(job_package))
-    return importlib.import_module("in_the_image")
+    return service_of(kubernetes_worker, monkeypatch)
 
 
 @pytest.fixture
@@ -60,20 +52,6 @@ def job_of(kubernetes: Kubernetes) -> Callable[[FlowRunHandle], Any]:
     return find
 
 
-@pytest.fixture
-def running() -> Callable[[FlowRunHandle], FlowRunHandle]:
-    """Waits until a run is under way."""
-
-    def wait(run: FlowRunHandle) -> FlowRunHandle:
-        deadline = time.monotonic() + _SOON_S
-        while run.state is not RunState.RUNNING:
-            assert time.monotonic() < deadline, run
-            time.sleep(0.1)
-        return run
-
-    return wait
-
-
 class TestKubernetesBackend(BackendConformance):
     @pytest.fixture
     def backend(self, scheduling: SchedulingService) -> Backend:
@@ -87,13 +65,7 @@ class TestKubernetesBackend(BackendConformance):
 def test_a_model_computes_in_a_pod_what_it_computes_here(
     scheduling: SchedulingService, installed: Any
 ) -> None:
-    context.model_db_service().apply_schema()
-    model = Model.create_model(description="a thin dipole", beampath="hxr")
-    model.register(installed.rotate, version="1.0")
-    inputs = {"xp": 1e-3, "kick": 2.5e-4}
-    recorded = model.run(inputs).result(_SOON_S)
-    assert recorded.outputs == installed.rotate(inputs)
-    assert recorded.id == model.evaluate(inputs).id, "the same result, and so recorded once"
+    computes_there_what_it_computes_here(installed.rotate)
 
 
 def test_a_file_of_a_job_is_on_the_node(
@@ -190,7 +162,6 @@ def test_a_container_that_is_killed(
     docker: Docker,
     scheduling: SchedulingService,
     installed: Any,
-    running: Callable[[FlowRunHandle], FlowRunHandle],
 ) -> None:
     run = running(scheduling.run(flow=installed.wait, parameters={"seconds": 600}))
     labels = {"label": "io.kubernetes.container.name=prefect-job"}
@@ -217,7 +188,6 @@ def test_a_job_that_somebody_deletes(
     scheduling: SchedulingService,
     installed: Any,
     job_of: Callable[[FlowRunHandle], Any],
-    running: Callable[[FlowRunHandle], FlowRunHandle],
 ) -> None:
     run = running(scheduling.run(flow=installed.wait, parameters={"seconds": 600}))
     kubernetes.kubectl("delete", "job", job_of(run)["metadata"]["name"])
@@ -251,15 +221,7 @@ def test_cancelling_a_run_that_no_node_can_take(
 def test_runs_cancelled_at_random_moments_leave_no_container(
     docker: Docker, scheduling: SchedulingService, installed: Any
 ) -> None:
-    draw = random.Random(7)
-    runs: list[FlowRunHandle] = []
-    for _ in range(5):
-        some = [scheduling.run(flow=installed.wait, parameters={"seconds": 600}) for _ in range(4)]
-        for run in some:
-            time.sleep(draw.uniform(0, 3))
-            run.cancel()
-        assert [run.wait(_SOON_S) for run in some] == [RunState.CANCELLED] * 4
-        runs += some
+    runs = cancelled_at_random_moments(scheduling, installed.wait, seconds=600, seed=7)
     jobs = {"label": "io.kubernetes.container.name=prefect-job"}
     deadline = time.monotonic() + _SOON_S
     while left := docker.client().containers.list(filters=jobs):

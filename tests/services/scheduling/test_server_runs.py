@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import time
@@ -27,6 +26,7 @@ from tests.models.flows import (
     waits_a_minute,
 )
 from tests.servers import MongoDB, Prefect, Worker
+from tests.services.scheduling.conftest import cancelled_at_random_moments, running
 
 from lume_services.config import configure, context
 from lume_services.errors import FlowError, FlowNotFoundError, InvalidInputError, RunError
@@ -35,7 +35,7 @@ from lume_services.models import Model
 from lume_services.results import Result
 from lume_services.services.scheduling import SchedulingService
 from lume_services.services.scheduling.backends import LocalBackend, RunState
-from lume_services.testing import backends as flows
+from lume_services.testing import _flows as flows
 
 pytestmark = pytest.mark.slow
 
@@ -316,14 +316,6 @@ def test_a_worker_that_is_told_to_end_leaves_no_secrets(
 # --- Faults --------------------------------------------------------------------------------------
 
 
-def running(run: Any) -> Any:
-    deadline = time.monotonic() + _WAIT
-    while run.state is not RunState.RUNNING:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return run
-
-
 def jobs_of(runs: list[Any]) -> list[int]:
     """The processes of jobs of these runs."""
     found = subprocess.run(["pgrep", "-f", "lume_services[.]job"], capture_output=True, text=True)
@@ -411,16 +403,9 @@ def test_two_workers_carry_each_of_many_runs_out_once(
 
 
 def test_runs_cancelled_at_random_moments() -> None:
-    service = context.scheduling_service()
-    draw = random.Random(1)
-    runs = []
-    for _ in range(5):
-        some = [service.run(flow=flows._keep_busy, parameters={"seconds": 300.0}) for _ in range(4)]
-        for run in some:
-            time.sleep(draw.uniform(0, 3))
-            run.cancel()
-        assert [run.wait(_WAIT) for run in some] == [RunState.CANCELLED] * 4
-        runs += some
+    runs = cancelled_at_random_moments(
+        context.scheduling_service(), flows._keep_busy, seconds=300.0, seed=1
+    )
     deadline = time.monotonic() + 30
     while left := jobs_of(runs):
         assert time.monotonic() < deadline, f"{len(left)} of {len(runs)} are left"

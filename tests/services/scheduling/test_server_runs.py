@@ -35,6 +35,7 @@ from lume_services.models import Model
 from lume_services.results import Result
 from lume_services.services.scheduling import SchedulingService
 from lume_services.services.scheduling.backends import LocalBackend, RunState
+from lume_services.services.scheduling.run_configs import DockerRunConfig
 from lume_services.testing import _flows as flows
 
 pytestmark = pytest.mark.slow
@@ -90,9 +91,7 @@ def test_what_cannot_be_sent_is_refused_at_once() -> None:
     with pytest.raises(FlowError, match="not at the top of a module"):
         service.run(flow=in_a_function)
     with pytest.raises(InvalidInputError, match="ProcessRunConfig, not a DockerRunConfig"):
-        service.run(
-            flow=flows._give_back, parameters={"value": 1}, run_config=flows.DockerRunConfig()
-        )
+        service.run(flow=flows._give_back, parameters={"value": 1}, run_config=DockerRunConfig())
 
 
 def test_a_job_with_another_results_database_says_so(

@@ -14,7 +14,7 @@ $(BIN)/python:
 	@touch $@
 
 .venv/.dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[docker,kubernetes,mongodb,mysql,postgresql,s3,sftp,demo]' --group lint --group test
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group lint --group test
 	@touch $@ .venv/.demo
 
 .venv/.docs: pyproject.toml | $(BIN)/python

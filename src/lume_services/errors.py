@@ -36,6 +36,8 @@
     ├── InvalidInputError                  (ValueError) a value that a model or flow does not take
     ├── ModelLoadError                     what was registered cannot be loaded here
     ├── ModelFailedError                   a model ended the program, or raised in a command
+    ├── PackageError                       a package with a model is refused, or cannot be had
+    ├── EnvironmentBuildError              the environment of a packaged model could not be made
     ├── ImageBuildError                    Docker is not there, or could not build an image
     ├── StackError                         Docker is not there, or a service of a stack is not ready
     └── FlowError                          a flow is defined or used wrongly
@@ -59,6 +61,7 @@ __all__ = [
     "CorruptBlobError",
     "DeploymentNotFoundError",
     "DuplicateResultError",
+    "EnvironmentBuildError",
     "EnvironmentNotConfiguredError",
     "FilesystemError",
     "FilesystemNotFoundError",
@@ -81,6 +84,7 @@ __all__ = [
     "ModelLoadError",
     "ModelNotFoundError",
     "NotFoundError",
+    "PackageError",
     "PathOutsideFilesystemError",
     "ProjectNotFoundError",
     "ResultNotFoundError",
@@ -243,6 +247,14 @@ class ModelLoadError(LUMEServicesError):
 
 class ModelFailedError(LUMEServicesError):
     """A model raised ``SystemExit``, or anything at all in a command."""
+
+
+class PackageError(LUMEServicesError):
+    """A package with a model is broken, hostile or incomplete, or cannot be had."""
+
+
+class EnvironmentBuildError(LUMEServicesError):
+    """The environment of a packaged model could not be made; the message names the log."""
 
 
 class ImageBuildError(LUMEServicesError):

@@ -17,6 +17,7 @@ from lume_services.errors import (
     LUMEServicesError,
     MissingFileError,
     NotFoundError,
+    PackageError,
     SchemaError,
     UnsupportedQueryError,
 )

@@ -1,0 +1,1 @@
+"""Packages with models: what is in one, and the environment that it runs in."""

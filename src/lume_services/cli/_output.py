@@ -48,6 +48,7 @@ _USER_MISTAKES = (
     InvalidInputError,
     MissingFileError,
     NotFoundError,
+    PackageError,
     SchemaError,
     UnsupportedQueryError,
 )

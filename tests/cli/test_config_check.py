@@ -26,7 +26,7 @@ def test_embedded_services_answer(run: Run, lume_home: Path) -> None:
         assert 0 < checks[name]["latency_ms"] < 1000
         assert str(lume_home) in checks[name]["address"]
     assert checks["model registry"]["version"].startswith("SQLite 3.")
-    assert checks["model registry"]["schema"] == "0002"
+    assert checks["model registry"]["schema"] == "0003"
 
 
 def test_nothing_is_left_behind(run: Run, lume_home: Path) -> None:
@@ -57,7 +57,7 @@ def test_shared_services_answer(
     assert done.code == 0, done.out
     checks = by_service(done.json)
     assert checks["model registry"]["version"].startswith("MariaDB 10.")
-    assert checks["model registry"]["schema"] == "0002"
+    assert checks["model registry"]["schema"] == "0003"
     assert checks["results database"]["version"].startswith("MongoDB ")
     for name in ("model registry", "results database", "files 'lab'"):
         assert checks[name]["writable"] is True, checks[name]

@@ -16,7 +16,6 @@ from lume_services.errors import (
     InvalidInputError,
     LUMEServicesError,
     LUMEServicesWarning,
-    ModelDBError,
     ModelFailedError,
     ModelNotFoundError,
     SerializationError,
@@ -179,7 +178,9 @@ class Model:
         """
         evaluator = Evaluator(obj)
         entry_point = entry_point_of(obj)
-        flow_from = None if flow is None else flow_entry_point(flow)
+        flows: dict[str, str | None] = {FLOW_NAME: None}
+        if flow is not None:
+            flows[flow_name(flow)] = flow_entry_point(flow)
         registry = self._registry
         deployment_id = registry.store_deployment(
             model_id=self.model_id,
@@ -188,21 +189,10 @@ class Model:
             entry_point=entry_point,
             sha256=source_hash(obj),
             variables=evaluator.schema(),
+            project_name=project_name,
+            flows=flows,
+            is_live=is_live,
         )
-        self._check_flows(deployment_id, project_name, flow)
-        registry.store_project(project_name=project_name)
-        registry.store_flow(
-            flow_name=FLOW_NAME, deployment_id=deployment_id, project_name=project_name
-        )
-        if flow is not None:
-            registry.store_flow(
-                flow_name=flow_name(flow),
-                deployment_id=deployment_id,
-                project_name=project_name,
-                entry_point=flow_from,
-            )
-        if is_live:  # last, so that nobody gets a version that is not all there
-            registry.promote(deployment_id)
         self._in_use = Deployed(
             registry.get_deployment(deployment_id=deployment_id),
             registry.get_flows(deployment_id=deployment_id),
@@ -449,19 +439,6 @@ class Model:
         except FlowNotFoundError:
             return []
 
-    def _check_flows(self, deployment_id: int, project_name: str, flow: Any) -> None:
-        """Refuse to change the project or the own flow of a version that is stored already."""
-        flows = {(FLOW_NAME, project_name)}
-        if flow is not None:
-            flows.add((flow_name(flow), project_name))
-        stored = {(row.flow_name, row.project_name) for row in self._flows_of(deployment_id)}
-        if stored and stored != flows:
-            raise ModelDBError(
-                f"This version of {self.description!r} is stored with the flows "
-                f"{_listed(stored)}, not {_listed(flows)}. Register what changed under a new "
-                "version."
-            )
-
     def _documents(
         self,
         query: Mapping[str, Any] | None,
@@ -483,7 +460,3 @@ class Model:
             sort=sort,
             limit=limit,
         )
-
-
-def _listed(flows: set[tuple[str, str]]) -> str:
-    return ", ".join(f"{name!r} of project {project!r}" for name, project in sorted(flows))

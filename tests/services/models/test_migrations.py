@@ -354,11 +354,11 @@ def test_file_of_something_else(url: str, service: ModelDBService) -> None:
 @pytest.mark.parametrize("database", ["mariadb", "postgresql"])
 def test_tables_of_a_server_are_not_touched_unasked(url: str, service: ModelDBService) -> None:
     for use in (service.get_models, service.check_schema):
-        with pytest.raises(SchemaError, match=r"has no tables.*0002 .*lume-services db upgrade"):
+        with pytest.raises(SchemaError, match=r"has no tables.*0003 .*lume-services db upgrade"):
             use()
     alembic(url, command.upgrade, migrations.REVISIONS[0])
     for use in (service.get_models, service.check_schema):
-        with pytest.raises(SchemaError, match=r"is at 0001; .*0002 .*lume-services db upgrade"):
+        with pytest.raises(SchemaError, match=r"is at 0001; .*0003 .*lume-services db upgrade"):
             use()
     assert service.current_revision() == "0001"
     service.apply_schema()

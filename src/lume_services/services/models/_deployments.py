@@ -6,6 +6,7 @@ Every function is given a connection in a transaction that writes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, update
@@ -13,9 +14,17 @@ from sqlalchemy import Connection, update
 from lume_services.errors import ModelDBError
 from lume_services.services.models._criteria import asked, not_found
 from lume_services.services.models._rows import stored
-from lume_services.services.models.db.schema import DEPLOYMENT, Deployment, Model, check_text
+from lume_services.services.models.db.schema import (
+    DEPLOYMENT,
+    FLOW,
+    Deployment,
+    Flow,
+    Model,
+    check_text,
+)
+from lume_services.services.models.identity import flow_id
 
-__all__ = ["make_live", "store"]
+__all__ = ["NewFlows", "make_live", "store"]
 
 # What two deployments of one version must have in common to be the same.
 _CONTENT = (
@@ -30,13 +39,30 @@ _CONTENT = (
 )
 
 
-def store(connection: Connection, new: Mapping[str, Any], version: str, *, is_live: bool) -> int:
-    """Store a deployment, or find the one of this version.
+@dataclass(frozen=True)
+class NewFlows:
+    """The flows that a deployment is stored with."""
+
+    project_name: str = "local"
+    entry_points: Mapping[str, str | None] = field(default_factory=dict)
+    """Of each flow, by its name."""
+
+
+def store(
+    connection: Connection,
+    new: Mapping[str, Any],
+    version: str,
+    flows: NewFlows,
+    *,
+    is_live: bool,
+) -> int:
+    """Store a deployment and its flows, or find the one of this version.
 
     Args:
         connection: The transaction.
         new: Its columns, with the version as it is kept.
         version: The version as it is written, which releases before 1.0 kept.
+        flows: Its flows, in a project that is stored.
         is_live: Whether to make it the live one, if it is not.
 
     Returns:
@@ -44,10 +70,10 @@ def store(connection: Connection, new: Mapping[str, Any], version: str, *, is_li
 
     Raises:
         ModelNotFoundError: Its model is not stored.
-        ModelDBError: This version is stored with other content.
+        ModelDBError: This version is stored with other content, or other flows.
     """
     model_id = new["model_id"]
-    _lock(connection, model_id)
+    model = _lock(connection, model_id)
     same_version = asked(Deployment, {"model_id": model_id, "version": version})
     known = next(iter(same_version.answer(connection)), None)
     if known is None:
@@ -56,6 +82,8 @@ def store(connection: Connection, new: Mapping[str, Any], version: str, *, is_li
     else:
         _check_same(known, new)
         deployment_id = known.deployment_id
+    if flows.entry_points:
+        _store_flows(connection, model, deployment_id, new["version"], flows)
     if is_live and not (known and known.is_live):
         _replace_live(connection, model_id, deployment_id)
     return deployment_id
@@ -67,12 +95,57 @@ def make_live(connection: Connection, deployment: Deployment) -> None:
     _replace_live(connection, deployment.model_id, deployment.deployment_id)
 
 
-def _lock(connection: Connection, model_id: int) -> None:
+def _lock(connection: Connection, model_id: int) -> Model:
     """Let one transaction at a time change the deployments of a model."""
     criteria = {"model_id": model_id}
     question = asked(Model, criteria)
     if connection.scalar(question.statement.with_for_update(), question.values) is None:
         raise not_found(Model, criteria)
+    return question.answer(connection)[0]
+
+
+def _store_flows(
+    connection: Connection, model: Model, deployment_id: int, version: str, flows: NewFlows
+) -> None:
+    known = asked(Flow, {"deployment_id": deployment_id}).answer(connection)
+    wanted = {
+        (name, flows.project_name): entry_point for name, entry_point in flows.entry_points.items()
+    }
+    if known:
+        there = {(flow.flow_name, flow.project_name): flow.entry_point for flow in known}
+        if there != wanted:
+            raise ModelDBError(
+                f"Version {version} of model {model.model_id} is stored with the flows "
+                f"{_listed(there)}, not {_listed(wanted)}. What was stored is kept as it is: use "
+                "a new version."
+            )
+        return
+    for (name, project_name), entry_point in wanted.items():
+        row = {
+            "flow_id": flow_id(
+                author=model.author,
+                laboratory=model.laboratory,
+                facility=model.facility,
+                beampath=model.beampath,
+                description=model.description,
+                version=version,
+                project_name=project_name,
+                flow_name=name,
+            ),
+            "flow_name": name,
+            "project_name": project_name,
+            "deployment_id": deployment_id,
+            "entry_point": entry_point,
+        }
+        check_text(FLOW, row)
+        stored(connection, FLOW, row)
+
+
+def _listed(flows: Mapping[tuple[str, str], str | None]) -> str:
+    return ", ".join(
+        f"{name!r} of project {project!r}" + (f" ({entry_point})" if entry_point else "")
+        for (name, project), entry_point in sorted(flows.items())
+    )
 
 
 def _replace_live(connection: Connection, model_id: int, deployment_id: int) -> None:

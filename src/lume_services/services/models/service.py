@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -20,7 +21,7 @@ from sqlalchemy import (
 )
 
 from lume_services.errors import ConstraintError, InvalidInputError, ModelDBError
-from lume_services.services.models import _deployments, _flow_of_flows
+from lume_services.services.models import _deployments, _flow_of_flows, _packages
 from lume_services.services.models._criteria import age, asked, matching, not_found, only
 from lume_services.services.models._rows import R, stored
 from lume_services.services.models.db import ModelDB
@@ -140,8 +141,12 @@ class ModelDBService:
         kind: str = "package",
         entry_point: str | None = None,
         variables: Mapping[str, Mapping[str, Any]] | None = None,
+        environment: Mapping[str, Any] | None = None,
+        archive: Path | None = None,
+        project_name: str = "local",
+        flows: Mapping[str, str | None] | None = None,
     ) -> int:
-        """Store a version of a model.
+        """Store a version of a model, with its flows and archive; all is visible at once.
 
         A version is stored once. Storing it again with the same content gives the deployment that
         is there, and promotes it if ``is_live``; with other content it is refused. Where both have
@@ -160,6 +165,10 @@ class ModelDBService:
             entry_point: ``module:name`` of what to import; None where another process cannot.
             variables: Schema of inputs and outputs: name to ``model_dump(mode="json")`` of the
                 lume-base variable.
+            environment: What a package runs with; the first that is stored is kept.
+            archive: The file with the package, to be kept too; its sha256 is the ``sha256``.
+            project_name: Project of the flows; made when it is not stored.
+            flows: Flows to store with it: the entry point of each, or None, by its name.
 
         Returns:
             Its ``deployment_id``.
@@ -181,12 +190,35 @@ class ModelDBService:
             "kind": kind,
             "entry_point": entry_point,
             "variables": _as_json(variables),
+            "environment": environment,
         }
+        for name in flows or ():
+            _check_names(flow_name=name)
+        if flows:
+            self.store_project(project_name)
+        new_flows = _deployments.NewFlows(project_name, flows or {})
 
-        return self._model_db.run(
-            lambda connection: _deployments.store(connection, values, version, is_live=is_live),
-            write=True,
-        )
+        def store(connection: Connection) -> int:
+            if archive is not None:
+                values["sha256"] = _packages.store(connection, archive)
+            return _deployments.store(connection, values, version, new_flows, is_live=is_live)
+
+        return self._model_db.run(store, write=True)
+
+    def load_package(self, sha256: str, folder: Path) -> Path:
+        """Write the archive of a package into a folder.
+
+        Args:
+            sha256: The ``sha256`` of its deployment.
+            folder: The folder; it exists.
+
+        Returns:
+            The file, under the name that it was stored with.
+
+        Raises:
+            PackageError: The registry does not have it, or it is damaged.
+        """
+        return self._model_db.run(lambda connection: _packages.load(connection, sha256, folder))
 
     def promote(self, deployment_id: int) -> Deployment:
         """Make a deployment the live one of its model, in place of the one that is.

@@ -6,11 +6,14 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Text
-from sqlalchemy.dialects.mysql import LONGTEXT
+from sqlalchemy import DateTime, Dialect, LargeBinary, Text
+from sqlalchemy.dialects.mysql import LONGTEXT, MEDIUMBLOB
 from sqlalchemy.types import TypeDecorator
 
-__all__ = ["JSONText", "UTCDateTime"]
+__all__ = ["BYTES", "JSONText", "UTCDateTime"]
+
+BYTES = LargeBinary().with_variant(MEDIUMBLOB(), "mysql", "mariadb")
+"""Bytes; a plain BLOB ends at 64 KiB on MySQL and MariaDB."""
 
 
 class UTCDateTime(TypeDecorator[datetime]):

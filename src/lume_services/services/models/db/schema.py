@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from lume_services.errors import ModelDBError
-from lume_services.services.models.db._types import JSONText, UTCDateTime
+from lume_services.services.models.db._types import BYTES, JSONText, UTCDateTime
 
 __all__ = [
     "DEPLOYMENT",
@@ -38,6 +38,8 @@ __all__ = [
     "FLOW_OF_FLOWS",
     "METADATA",
     "MODEL",
+    "PACKAGE",
+    "PACKAGE_PART",
     "PROJECT",
     "Deployment",
     "Flow",
@@ -106,8 +108,27 @@ DEPLOYMENT = Table(
     Column(
         "live_model_id", Integer, Computed("CASE WHEN is_live THEN model_id END", persisted=True)
     ),
+    Column("environment", JSONText),
     UniqueConstraint("model_id", "version", name="_deployment_unique"),
     UniqueConstraint("live_model_id", name="_one_live_deployment"),
+    **_OPTIONS,
+)
+
+PACKAGE = Table(
+    "package",
+    METADATA,
+    Column("sha256", String(64), primary_key=True),
+    Column("filename", String(255), nullable=False),
+    **_OPTIONS,
+)
+
+# In parts, as servers limit how much one statement may carry.
+PACKAGE_PART = Table(
+    "package_part",
+    METADATA,
+    Column("sha256", ForeignKey(PACKAGE.c.sha256), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("data", BYTES, nullable=False),
     **_OPTIONS,
 )
 
@@ -186,6 +207,8 @@ class Deployment(Row):
     kind: str = field(repr=False)
     entry_point: str | None = field(repr=False)
     variables: dict[str, Any] | None = field(repr=False, hash=False)
+    environment: dict[str, Any] | None = field(repr=False, hash=False)
+    """Of a package: the Python and the packages that it runs with, see ``docs/packages.md``."""
     live_model_id: int | None = field(repr=False)
     model: Model = field(repr=False)
 

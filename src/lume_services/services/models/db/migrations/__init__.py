@@ -24,7 +24,7 @@ from lume_services.services.models.db.schema import METADATA
 
 __all__ = ["HEAD", "REVISIONS", "advice", "current_revision", "upgrade"]
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision, oldest first."""
 
 HEAD = REVISIONS[-1]

@@ -13,7 +13,7 @@ import numpy as np
 
 from lume_services.errors import InvalidInputError
 
-__all__ = ["checked_inputs", "default_values", "describe", "schema"]
+__all__ = ["checked_inputs", "default_values", "describe"]
 
 
 def default_values(variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,18 +59,6 @@ def checked_inputs(
         else:
             raise InvalidInputError(f"{name!r} is missing and has no default value: give one")
     return checked
-
-
-def schema(variable: Any) -> dict[str, Any]:
-    """A variable as plain data, for the registry."""
-    try:
-        return dict(variable.model_dump(mode="json"))
-    except Exception:  # a variable of a laboratory's own, with what JSON cannot hold
-        kept = ("name", "description", "read_only", "unit", "value_range", "shape")
-        known = {name: getattr(variable, name, None) for name in kept}
-        return {"variable_class": type(variable).__name__} | {
-            name: value for name, value in known.items() if value is not None
-        }
 
 
 def describe(name: str, variable: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from copy import deepcopy
 from hashlib import sha256
 from importlib import import_module
@@ -19,8 +18,15 @@ from threading import Lock
 from types import ModuleType
 from typing import Any
 
+from lume_services.environment.runner import (
+    evaluation_of,
+    held_values,
+    made,
+    schema,
+    variables_of,
+)
 from lume_services.errors import InvalidInputError, ModelFailedError, ModelLoadError
-from lume_services.variables import checked_inputs, default_values, schema
+from lume_services.variables import checked_inputs, default_values
 
 __all__ = ["Evaluator", "entry_point_of", "load_entry_point", "source_hash"]
 
@@ -42,12 +48,14 @@ class Evaluator:
     """
 
     def __init__(self, model: Any) -> None:
-        if inspect.isclass(model):
-            model = _made(model)
-        self.model = model
-        self.variables = _variables(model)
-        self._evaluate = _evaluation(model, self.variables)
-        self._defaults = _defaults(model, self.variables)
+        self.model = _made(model)
+        self.variables = variables_of(self.model)
+        try:
+            self._evaluate = evaluation_of(self.model, self.variables)
+        except TypeError as error:
+            raise ModelLoadError(str(error)) from None
+        defaults = default_values(self.variables)
+        self._defaults = {**held_values(self.model, self.variables), **defaults}
         # Simulators keep the state of the last run and are not thread-safe.
         self._lock = Lock()
 
@@ -158,70 +166,11 @@ def _attribute(module: ModuleType | None, name: str) -> Any:
     return found
 
 
-def _made(cls: type) -> Any:
+def _made(model: Any) -> Any:
     try:
-        return cls()
+        return made(model)
     except TypeError as error:
         raise ModelLoadError(
-            f"{cls.__qualname__} cannot be made without arguments ({error}); "
+            f"{model.__qualname__} cannot be made without arguments ({error}); "
             "register an instance, or a subclass that needs none"
         ) from error
-
-
-def _is_lume_model(model: Any) -> bool:
-    lume = sys.modules.get("lume.model")
-    return lume is not None and isinstance(model, lume.LUMEModel)
-
-
-def _variables(model: Any) -> dict[str, Any]:
-    """The variables of a LUMEModel, or the lists of them that lume-torch models have."""
-    supported = getattr(model, "supported_variables", None)
-    if isinstance(supported, Mapping):
-        return dict(supported)
-    variables: dict[str, Any] = {}
-    for attribute, read_only in (("input_variables", False), ("output_variables", True)):
-        declared: Any = getattr(model, attribute, None) or ()
-        for variable in declared.values() if isinstance(declared, Mapping) else declared:
-            variables[variable.name] = variable.model_copy(update={"read_only": read_only})
-    return variables
-
-
-def _evaluation(
-    model: Any, variables: Mapping[str, Any]
-) -> Callable[[dict[str, Any]], Mapping[str, Any]]:
-    if _is_lume_model(model):
-        outputs = [name for name, variable in variables.items() if variable.read_only]
-        return lambda inputs: _run_lume_model(model, inputs, outputs)
-    if callable(evaluate := getattr(model, "evaluate", None)):
-        return evaluate  # type: ignore[no-any-return]  # what it returns is checked on each call
-    if callable(model):
-        return model  # type: ignore[no-any-return]  # likewise
-    raise ModelLoadError(
-        f"{type(model).__name__} is not a model: it is no LUMEModel, has no evaluate(dict) "
-        "and cannot be called"
-    )
-
-
-def _run_lume_model(model: Any, inputs: dict[str, Any], outputs: list[str]) -> Mapping[str, Any]:
-    actions = sys.modules.get("lume.actions")
-    # An ActionModel's own reset writes the defaults, None where there is none; every input is set
-    # below in any case.
-    if actions is None or getattr(type(model), "reset", None) is not actions.ActionModel.reset:
-        model.reset()
-    model.set(inputs)
-    # A StagedModel leaves the stages after a changed one stale until it is run from the start.
-    if run_start_to_end := getattr(model, "run_start_to_end", None):
-        run_start_to_end()
-    return model.get(outputs)  # type: ignore[no-any-return]  # lume-base is untyped here
-
-
-def _defaults(model: Any, variables: Mapping[str, Any]) -> dict[str, Any]:
-    """The value of each input that is not given: its default, or else what the model holds now."""
-    defaults = default_values(variables)
-    if _is_lume_model(model):
-        for name in variables.keys() - defaults.keys():
-            # A simulator that has not run yet may raise anything.
-            with suppress(Exception):
-                if not variables[name].read_only:
-                    defaults[name] = model.get_value(name)
-    return defaults

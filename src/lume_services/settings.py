@@ -41,7 +41,7 @@ from lume_services.services.files.settings import FilesystemConfig, MountedFiles
 from lume_services.services.models.settings import ModelDBConfig
 from lume_services.services.results.settings import ResultsDBConfig
 from lume_services.services.scheduling.settings import PrefectConfig
-from lume_services.services.settings import ExpandedPath, ServiceConfig
+from lume_services.services.settings import ExpandedPath, FolderOrURL, ServiceConfig
 
 __all__ = ["EnvironmentConfig", "EnvironmentVariable", "LUMEServicesSettings", "get_env_vars"]
 
@@ -49,8 +49,8 @@ __all__ = ["EnvironmentConfig", "EnvironmentVariable", "LUMEServicesSettings", "
 class EnvironmentConfig(ServiceConfig):
     """How the environments of packaged models are made."""
 
-    local_pip_repository: ExpandedPath | None = Field(
-        None, description="Folder of Python packages to install from."
+    local_pip_repository: FolderOrURL | None = Field(
+        None, description="Folder, or URL of an index, of Python packages to install from."
     )
     local_conda_channel_directory: ExpandedPath | None = Field(
         None, description="Folder that is a conda channel."
@@ -58,7 +58,12 @@ class EnvironmentConfig(ServiceConfig):
     tmp_directory: ExpandedPath | None = Field(
         None, description="Where packages are unpacked; the system's own when not given."
     )
-    python_version: str | None = Field(None, description="Python of the environments, `3.11`.")
+    python_version: str | None = Field(
+        None, pattern=r"^3\.\d+$", description="Python of the environments, `3.11`."
+    )
+    token: SecretStr | None = Field(
+        None, description="Token by which packages are fetched from a private https address."
+    )
 
 
 class _Variables(PydanticBaseSettingsSource):

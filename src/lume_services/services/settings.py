@@ -25,6 +25,7 @@ from lume_services.errors import ConfigurationError
 __all__ = [
     "NOT_TO_BE_SHOWN",
     "ExpandedPath",
+    "FolderOrURL",
     "HostName",
     "PublicText",
     "PublicURL",
@@ -111,6 +112,13 @@ def _without_password(url: str) -> str:
 
 ExpandedPath = Annotated[Path, BeforeValidator(_expand)]
 """A path in which ``~`` and ``${NAME}`` are expanded."""
+
+FolderOrURL = Annotated[
+    str,
+    AfterValidator(_without_secret),
+    BeforeValidator(lambda value: value if "://" in str(value) else str(_expand(value))),
+]
+"""A path as in ``ExpandedPath``, or a URL without user and password."""
 
 PublicText = Annotated[str, AfterValidator(_without_secret)]
 """Text that is shown wherever settings are shown; what looks like a secret in it is refused."""

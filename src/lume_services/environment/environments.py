@@ -1,0 +1,318 @@
+"""The environments of packaged models: made once, found again, shared, and cleaned up.
+
+Everything is in one folder::
+
+    <digest>/                       an environment: what is locked, and nothing else
+    <digest>/environment.json       written last; a folder without it is not finished
+    <digest>/packages/<sha256>/     a package that runs in it; it gets its name when it is complete
+    <digest>.lock                   held while it is made (alone) or used (with others)
+    incoming/                       archives that are being looked at
+    logs/                           what the programs that make them have said
+
+Packages stand beside the environment, so that two models, or two versions of one, that need the
+same share it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import secrets
+import shutil
+import sysconfig
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, Self, TextIO
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from lume_services.environment.installers import (
+    Installer,
+    chosen_installer,
+    make_conda_environment,
+    running_python,
+)
+from lume_services.environment.package import Package
+from lume_services.errors import PackageError
+from lume_services.services._atomic import make_folder, replacing
+from lume_services.settings import EnvironmentConfig
+
+__all__ = ["Environment", "Environments", "Lock"]
+
+_READY: Final = "environment.json"
+_INCOMING: Final = ".incoming-"
+_SCRATCH: Final = "lume-incoming-"
+
+
+@dataclass(frozen=True)
+class Lock:
+    """What an environment consists of; kept in the registry with the deployment."""
+
+    python: str
+    """``3.11``."""
+    packages: tuple[str, ...]
+    """Of pip: ``name==version`` each; where conda has a part, what it leaves to pip."""
+    conda: tuple[str, ...] = ()
+    """Of conda, as ``environment.yml`` writes them."""
+    channels: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """What an environment of it is called on this kind of machine."""
+        what = [asdict(self), sysconfig.get_platform(), platform.python_implementation()]
+        return sha256(json.dumps(what).encode()).hexdigest()[:32]
+
+    def to_document(self) -> dict[str, Any]:
+        """As the registry keeps it."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """The inverse of ``to_document``."""
+        lists = {name: tuple(value) for name, value in document.items() if name != "python"}
+        return cls(python=document["python"], **lists)
+
+
+class Environment:
+    """An environment with a package in it; it is not removed while this object lives."""
+
+    def __init__(self, folder: Path, package: Path, held: TextIO) -> None:
+        self.folder = folder
+        self.package = package
+        """Folder to import the package from."""
+        self._held = held
+
+    @property
+    def python(self) -> Path:
+        """Its Python."""
+        return self.folder / "bin" / "python"
+
+
+class Environments:
+    """The environments of one ``LUME_HOME``; any number of processes may use them.
+
+    Args:
+        folder: Where they are; it is made when it is needed.
+        config: ``LUME_ENVIRONMENT__…``.
+        isolated: ``LUME_PREFECT__ISOLATED``: nothing comes from outside.
+    """
+
+    def __init__(self, folder: Path, config: EnvironmentConfig, *, isolated: bool) -> None:
+        self.folder = folder
+        self._config = config
+        self._isolated = isolated
+
+    def lock(self, package: Package, archive: Path, extra: Collection[str] = ()) -> Lock:
+        """Find out what a package needs, to the version.
+
+        Args:
+            package: The package.
+            archive: The file it is in.
+            extra: Requirements beyond its own.
+
+        Raises:
+            PackageError: It does not take the Python of environments.
+            EnvironmentBuildError: Its needs contradict each other, or are not to be had.
+        """
+        python = self._config.python_version or running_python
+        exact = platform.python_version() if python == running_python else f"{python}.99"
+        if not SpecifierSet(package.requires_python or "").contains(exact, prereleases=True):
+            raise PackageError(
+                f"{package.name} {package.version} needs Python {package.requires_python}, and "
+                f"environments have {python}: set LUME_ENVIRONMENT__PYTHON_VERSION."
+            )
+        if package.conda:
+            needs = (*package.requirements, *extra)
+            return Lock(python, tuple(sorted(needs)), package.conda, package.channels)
+        wanted = [f"{package.name} @ {archive.absolute().as_uri()}"]
+        # What environment.yml leaves to pip stands in no metadata of the package.
+        wanted += [*package.requirements, *extra]
+        found = map(Requirement, self._installer().resolve(wanted, python, self.log(package)))
+        own = canonicalize_name(package.name)
+        others = (str(one) for one in found if canonicalize_name(one.name) != own)
+        return Lock(python, tuple(sorted(others, key=str.lower)))
+
+    def ensure(
+        self, lock: Lock, name: str, sha256: str, archive: Callable[[Path], Path]
+    ) -> Environment:
+        """An environment with a package in it, made where it is missing.
+
+        Of several processes that want it one makes it, and the others wait.
+
+        Args:
+            lock: What it consists of.
+            name: Of the package and its version, for the log's name.
+            sha256: Of the package's archive.
+            archive: Puts the archive into a folder; called when the package is missing.
+
+        Raises:
+            EnvironmentBuildError: It could not be made; nothing is left of it.
+        """
+        folder = self.folder / lock.digest
+        package = folder / "packages" / sha256
+        make_folder(self.folder)
+        held = (self.folder / f"{lock.digest}.lock").open("w")
+        fcntl.flock(held, fcntl.LOCK_SH)
+        while not (_is_ready(folder) and package.is_dir()):
+            with _alone(held):
+                log = self._log(name)
+                if not _is_ready(folder):
+                    self._make(folder, lock, log)
+                if not package.is_dir():
+                    self._add(folder, package, archive, log)
+            # Between the two locks another process may have removed it.
+            fcntl.flock(held, fcntl.LOCK_SH)
+        return Environment(folder, package, held)
+
+    def has(self, lock: Lock) -> bool:
+        """Whether the environment is there."""
+        return _is_ready(self.folder / lock.digest)
+
+    def log(self, package: Package) -> Path:
+        """Where is written what is done for a package."""
+        return self._log(f"{package.name}-{package.version}")
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for what is looked at, removed afterwards, or by ``sweep``."""
+        make_folder(parent := self._config.tmp_directory or self.folder / "incoming")
+        folder = parent / f"{_SCRATCH}{secrets.token_hex(8)}"
+        lock = folder.with_suffix(".lock")
+        with lock.open("w") as held, _alone(held):
+            folder.mkdir()
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder)
+                lock.unlink()
+
+    def sweep(self) -> None:
+        """Remove what was being made by processes that were killed."""
+        for lock in (self._config.tmp_directory or self.folder / "incoming").glob(
+            f"{_SCRATCH}*.lock"
+        ):
+            with _unless_held(lock) as alone:
+                if alone:
+                    shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                    lock.unlink(missing_ok=True)
+        for lock in self.folder.glob("*.lock"):
+            folder = lock.with_suffix("")
+            with _unless_held(lock) as alone:
+                if alone and folder.exists() and not _is_ready(folder):
+                    shutil.rmtree(folder)
+                if alone:
+                    for unfinished in folder.glob(f"packages/{_INCOMING}*"):
+                        shutil.rmtree(unfinished)
+
+    def prune(self, keep: Mapping[str, Collection[str]]) -> list[Path]:
+        """Remove environments, and packages in them, that nobody needs or uses.
+
+        Args:
+            keep: Of each environment that is needed, by its digest: the sha256 of the packages.
+
+        Returns:
+            The folders that were removed.
+        """
+        self.sweep()
+        removed = []
+        for folder in sorted(self.folder.glob(f"*/{_READY}")):
+            environment = folder.parent
+            with _unless_held(environment.with_suffix(".lock")) as alone:
+                needed = keep.get(environment.name, ())
+                packages = set(environment.glob("packages/*"))
+                doomed = {one for one in packages if one.name not in needed}
+                if not alone:
+                    continue
+                if doomed == packages:
+                    # Unfinished from here on, should this process be killed meanwhile.
+                    folder.unlink()
+                    doomed = {environment}
+                for one in doomed:
+                    shutil.rmtree(one)
+                removed += sorted(doomed)
+        return removed
+
+    def _installer(self) -> Installer:
+        return chosen_installer(self._config, isolated=self._isolated)
+
+    def _log(self, name: str) -> Path:
+        make_folder(logs := self.folder / "logs")
+        return logs / f"{name}.log"
+
+    def _make(self, folder: Path, lock: Lock, log: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            installer = self._installer()
+            if lock.conda:
+                make_conda_environment(
+                    folder,
+                    lock.python,
+                    lock.conda,
+                    lock.channels,
+                    log,
+                    self._config,
+                    isolated=self._isolated,
+                )
+            else:
+                installer.make(folder, lock.python, log)
+            # What is locked is all there is; what conda leaves to pip may need more.
+            options = () if lock.conda else ("--no-deps",)
+            if lock.packages:
+                installer.install(lock.packages, folder / "bin" / "python", log, *options)
+            (folder / "packages").mkdir()
+            with replacing(folder / _READY) as file:
+                file.write_text(json.dumps(lock.to_document(), indent=2), encoding="utf-8")
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _add(self, folder: Path, package: Path, archive: Callable[[Path], Path], log: Path) -> None:
+        incoming = package.with_name(f"{_INCOMING}{secrets.token_hex(8)}")
+        incoming.mkdir()
+        try:
+            with self.scratch() as scratch:
+                files = [str(archive(scratch))]
+                options = ("--no-deps", "--target", incoming)
+                self._installer().install(files, folder / "bin" / "python", log, *options)
+            incoming.rename(package)
+        except BaseException:
+            shutil.rmtree(incoming, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def _alone(held: TextIO) -> Iterator[None]:
+    """Have a lock alone.
+
+    The programs that are started meanwhile have it too, and keep it when this process is killed:
+    nobody begins anew what they are still writing to.
+    """
+    fcntl.flock(held, fcntl.LOCK_EX)
+    os.set_inheritable(held.fileno(), True)
+    try:
+        yield
+    finally:
+        os.set_inheritable(held.fileno(), False)
+
+
+@contextmanager
+def _unless_held(lock: Path) -> Iterator[bool]:
+    """Whether no process holds a lock, nor will meanwhile."""
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _is_ready(folder: Path) -> bool:
+    return (folder / _READY).is_file()

@@ -311,8 +311,12 @@ REFUSALS: dict[str, tuple[dict[str, str | None], str]] = {
         "environment.yml is malformed.*alias",
     ),
     "environment.yml that is deep": (
-        {"environment.yml": "[" * 5000},
-        "environment.yml is malformed",
+        {"environment.yml": "[" * 500_000},
+        "environment.yml is malformed.*too deep",
+    ),
+    "environment.yml that is long": (
+        {"environment.yml": "dependencies:\n" + "- a\n" * 200_000},
+        "environment.yml is malformed.*too long",
     ),
     "dependencies that are no list": (
         {"environment.yml": "dependencies: numpy"},

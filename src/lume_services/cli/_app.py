@@ -14,6 +14,7 @@ from lume_services.cli import (
     files,
     kubernetes,
     models,
+    package,
     results,
     run,
     runs,
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.add_typer(models.app, name="models")
 app.add_typer(deployments.app, name="deployments")
+app.add_typer(package.app, name="package")
 app.command()(run.run)
 app.command()(run.sweep)
 results.app.add_typer(_moves.app)

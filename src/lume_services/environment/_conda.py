@@ -18,6 +18,9 @@ _FILE: Final = "environment.yml"
 _SPEC: Final = re.compile(r"(?:[A-Za-z0-9][\w./:-]*::)?([A-Za-z0-9_][\w.-]*)([ =<>!~\[].*)?")
 _CHANNEL: Final = re.compile(r"[A-Za-z0-9/.]\S*")
 _GIVEN: Final = ("pip", "python")
+# Deep or long documents take the parser minutes.
+_MAX_EVENTS: Final = 10_000
+_MAX_DEPTH: Final = 10
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ def read_environment(package: Unpacked) -> CondaNeeds:
         return CondaNeeds()
     try:
         document = _parsed(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         package.problems.append(f"{_FILE} is malformed ({reason}): put it right.")
         return CondaNeeds()
@@ -70,10 +73,15 @@ def read_environment(package: Unpacked) -> CondaNeeds:
 
 
 def _parsed(text: str) -> Any:
-    # Aliases are how a few lines become gigabytes, and no environment needs them.
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    depth = 0
+    for number, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+        # Aliases are how a few lines become gigabytes, and no environment needs them.
         if isinstance(event, yaml.AliasEvent):
             raise ValueError("it has an alias, *name")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH or number > _MAX_EVENTS:
+            raise ValueError("it is too deep or too long")
     return yaml.safe_load(text)
 
 

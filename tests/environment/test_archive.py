@@ -171,6 +171,8 @@ HOSTILE_WHEELS: dict[str, tuple[bytes, str]] = {
     "drive": (zip_file("C:/evil"), OUT),
     "backslashes": (zip_file("..\\evil"), OUT),
     "NUL": (zip_file("a.txt\0/../../evil"), OUT),
+    "name of nothing but a NUL": (zip_file("\0"), OUT),
+    "name of the folder itself": (zip_file("."), "twice, or has no name"),
     "symlink": (zip_kind(stat.S_IFLNK | 0o777), NOT_A_FILE),
     "fifo": (zip_kind(stat.S_IFIFO | 0o644), NOT_A_FILE),
     "device": (zip_kind(stat.S_IFCHR | 0o644), NOT_A_FILE),

@@ -59,6 +59,7 @@ dependencies:
   - numpy >=1.20
   - conda-forge::impact-t=2.0
   - pip:
+    - -e .[dev]
     - lume-services>=1.0
     - lume-model @ git+https://github.com/slaclab/lume-model.git
 """,
@@ -340,16 +341,16 @@ REFUSALS: dict[str, tuple[dict[str, str | None], str]] = {
     ),
     "an image that is computed": (
         {"my_model/_image.py": "import os\nIMAGE = os.environ['IMAGE']\n"},
-        "IMAGE in my_model/_image.py is not the name of an image: write it as a plain text",
+        "IMAGE in my_model/_image.py is computed: write it as a plain text",
     ),
     "an image of other names": (
         {"my_model/_image.py": "IMAGE = f'lab/{open(1)}'\n"},
-        "IMAGE in my_model/_image.py is not the name",
+        "IMAGE in my_model/_image.py is computed",
     ),
-    "an image that is a number": ({"my_model/_image.py": "IMAGE = 3"}, "is not the name of an"),
+    "an image that is a number": ({"my_model/_image.py": "IMAGE = 3"}, "is computed"),
     "an image that is an option": (
         {"my_model/_image.py": "IMAGE = '--privileged'"},
-        "is not the name of an image",
+        "IMAGE in my_model/_image.py is '--privileged', which is no image's name",
     ),
     "an image in no Python": (
         {"my_model/_image.py": "IMAGE = '"},
@@ -426,14 +427,14 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 def test_every_problem_is_told_with_what_could_be_read(tmp_path: Path) -> None:
     files: dict[str, str | None] = {
         "PKG-INFO": PKG_INFO.replace("1.2.0", "one").replace("numpy>=1.20", "numpy>>1"),
-        "environment.yml": "dependencies: [{pip: [-e .]}, [1], impact-t]",
+        "environment.yml": "dependencies: [{pip: [-r x]}, [1], impact-t]",
         "my_model/_image.py": "IMAGE = None",
         "my_model/model.py": None,
     }
     package, problems = examine(sdist(tmp_path, files))
     assert (package.name, package.version, package.model) == ("my-model", "", None)
     assert package.conda == ("impact-t",)
-    told = ["version 'one'", "numpy>>1", "[1]", "'-e .'", "not in the package", "IMAGE"]
+    told = ["version 'one'", "numpy>>1", "[1]", "'-r x'", "not in the package", "IMAGE"]
     assert len(problems) == len(told)
     for part, problem in zip(told, problems, strict=True):
         assert part in problem

@@ -61,9 +61,10 @@ def read_image(package: Unpacked, import_name: str, version: str) -> str | None:
         if any(isinstance(target, ast.Name) and target.id == "IMAGE" for target in targets):
             image = _text(getattr(node, "value", None), version)
             if image is None or not _IMAGE_NAME.fullmatch(image):
+                what = "is computed" if image is None else f"is {image!r}, which is no image's name"
                 package.problems.append(
-                    f"IMAGE in {name} is not the name of an image: write it as a plain text, "
-                    "IMAGE = 'registry.example/group/model:1.0'."
+                    f"IMAGE in {name} {what}: write it as a plain text, IMAGE = "
+                    "'registry.example/group/model:1.0'."
                 )
                 return None
     return image

@@ -18,6 +18,8 @@ _FILE: Final = "environment.yml"
 _SPEC: Final = re.compile(r"(?:[A-Za-z0-9][\w./:-]*::)?([A-Za-z0-9_][\w.-]*)([ =<>!~\[].*)?")
 _CHANNEL: Final = re.compile(r"[A-Za-z0-9/.]\S*")
 _GIVEN: Final = ("pip", "python")
+# The package itself, as developers have it; it is installed anyway.
+_ITSELF: Final = re.compile(r"(?:-e\s+)?\.(?:\[.*\])?")
 # Deep or long documents take the parser minutes.
 _MAX_EVENTS: Final = 10_000
 _MAX_DEPTH: Final = 10
@@ -53,7 +55,8 @@ def read_environment(package: Unpacked) -> CondaNeeds:
         if match:
             conda += [item] if match[1].lower() not in _GIVEN else []
         elif isinstance(item, dict) and set(item) == {"pip"}:
-            pip += _list(package, item, "pip")
+            needs = map(str, _list(package, item, "pip"))
+            pip += [need for need in needs if not _ITSELF.fullmatch(need)]
         else:
             package.problems.append(
                 f"{_FILE} is malformed: the dependency {item!r} is not 'name', 'name=1.0' or a "
@@ -68,7 +71,7 @@ def read_environment(package: Unpacked) -> CondaNeeds:
     return CondaNeeds(
         conda=tuple(conda),
         channels=tuple(channel for channel in channels if isinstance(channel, str)),
-        pip=needed(package, [str(item) for item in pip], f"The pip dependency of {_FILE}"),
+        pip=needed(package, pip, f"The pip dependency of {_FILE}"),
     )
 
 

@@ -10,6 +10,7 @@ import gzip
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -51,6 +52,7 @@ _BROKEN: Final = (
     OverflowError,
     RecursionError,
     NotImplementedError,
+    struct.error,
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
@@ -155,7 +157,8 @@ def _unpack_zip(archive: Path, into: Path) -> None:
     with zipfile.ZipFile(archive) as members:
         for member in members.infolist():
             # Python cuts the name at a NUL; what stood after it was to be hidden.
-            name = names.checked(member.orig_filename, is_folder=member.is_dir())
+            is_folder = member.orig_filename.endswith("/")
+            name = names.checked(member.orig_filename, is_folder=is_folder)
             kind = stat.S_IFMT(member.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _not_a_file(member.filename)
@@ -165,7 +168,7 @@ def _unpack_zip(archive: Path, into: Path) -> None:
                     "not use. Make it with `python -m build`."
                 )
             target = into / name
-            if member.is_dir():
+            if is_folder:
                 target.mkdir(parents=True, exist_ok=True)
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)

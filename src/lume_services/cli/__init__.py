@@ -37,5 +37,7 @@ def main() -> None:
     try:
         app(prog_name="lume-services")
     except LUMEServicesError as error:
-        error_line("\n".join([str(error), *getattr(error, "__notes__", ())]))
+        # What a run elsewhere raised brings its traceback along.
+        notes = [one for one in getattr(error, "__notes__", ()) if "Traceback (" not in one]
+        error_line("\n".join([str(error), *notes]))
         sys.exit(exit_code(error))

@@ -5,7 +5,8 @@ Everything is in one folder::
     <digest>/                       an environment: what is locked, and nothing else
     <digest>/environment.json       written last; a folder without it is not finished
     <digest>/packages/<sha256>/     a package that runs in it; it gets its name when it is complete
-    <digest>.lock                   held while it is made (alone) or used (with others)
+    <digest>.making                 a lock, held by who adds to it
+    <digest>.using                  another, held by everybody who uses it
     incoming/                       archives that are being looked at
     logs/                           what the programs that make them have said
 
@@ -49,6 +50,8 @@ __all__ = ["Environment", "Environments", "Lock"]
 _READY: Final = "environment.json"
 _INCOMING: Final = ".incoming-"
 _SCRATCH: Final = "lume-incoming-"
+_MAKING: Final = ".making"
+_USING: Final = ".using"
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,10 @@ class Environment:
     def python(self) -> Path:
         """Its Python."""
         return self.folder / "bin" / "python"
+
+    def let_go(self) -> None:
+        """Use it no more."""
+        self._held.close()
 
 
 class Environments:
@@ -158,22 +165,45 @@ class Environments:
         folder = self.folder / lock.digest
         package = folder / "packages" / sha256
         make_folder(self.folder)
-        held = (self.folder / f"{lock.digest}.lock").open("w")
+        held = folder.with_suffix(_USING).open("w")
         fcntl.flock(held, fcntl.LOCK_SH)
-        while not (_is_ready(folder) and package.is_dir()):
-            with _alone(held):
+        if not (_is_ready(folder) and package.is_dir()):
+            with folder.with_suffix(_MAKING).open("w") as making, _alone(making):
                 log = self._log(name)
                 if not _is_ready(folder):
                     self._make(folder, lock, log)
                 if not package.is_dir():
                     self._add(folder, package, archive, log)
-            # Between the two locks another process may have removed it.
-            fcntl.flock(held, fcntl.LOCK_SH)
         return Environment(folder, package, held)
 
-    def has(self, lock: Lock) -> bool:
-        """Whether the environment is there."""
-        return _is_ready(self.folder / lock.digest)
+    def add(self, environment: Environment, digest: str, archive: Callable[[Path], Path]) -> Path:
+        """Have a further package beside an environment.
+
+        Args:
+            environment: The environment, which the caller uses.
+            digest: What the package is found by.
+            archive: Makes its archive in a folder; called when it is missing.
+
+        Returns:
+            The folder to import it from.
+        """
+        package = environment.folder / "packages" / digest
+        if not package.is_dir():
+            with environment.folder.with_suffix(_MAKING).open("w") as making, _alone(making):
+                if not package.is_dir():
+                    self._add(environment.folder, package, archive, self._log(digest[:12]))
+        return package
+
+    def has(self, lock: Lock, sha256: str) -> bool:
+        """Whether an environment is there, with a package in it."""
+        folder = self.folder / lock.digest
+        return _is_ready(folder) and (folder / "packages" / sha256).is_dir()
+
+    def remove(self, lock: Lock, sha256: str) -> None:
+        """Remove a package, and its environment where that has no other, unless they are used."""
+        environment = self.folder / lock.digest
+        others = [one.name for one in environment.glob("packages/*") if one.name != sha256]
+        self._prune(environment, others)
 
     def log(self, package: Package) -> Path:
         """Where is written what is done for a package."""
@@ -202,7 +232,7 @@ class Environments:
                 if alone:
                     shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
                     lock.unlink(missing_ok=True)
-        for lock in self.folder.glob("*.lock"):
+        for lock in self.folder.glob(f"*{_MAKING}"):
             folder = lock.with_suffix("")
             with _unless_held(lock) as alone:
                 if alone and folder.exists() and not _is_ready(folder):
@@ -222,22 +252,24 @@ class Environments:
         """
         self.sweep()
         removed = []
-        for folder in sorted(self.folder.glob(f"*/{_READY}")):
-            environment = folder.parent
-            with _unless_held(environment.with_suffix(".lock")) as alone:
-                needed = keep.get(environment.name, ())
-                packages = set(environment.glob("packages/*"))
-                doomed = {one for one in packages if one.name not in needed}
-                if not alone:
-                    continue
-                if doomed == packages:
-                    # Unfinished from here on, should this process be killed meanwhile.
-                    folder.unlink()
-                    doomed = {environment}
-                for one in doomed:
-                    shutil.rmtree(one)
-                removed += sorted(doomed)
+        for ready in sorted(self.folder.glob(f"*/{_READY}")):
+            removed += self._prune(ready.parent, keep.get(ready.parent.name, ()))
         return removed
+
+    def _prune(self, environment: Path, keep: Collection[str]) -> list[Path]:
+        making, using = (environment.with_suffix(suffix) for suffix in (_MAKING, _USING))
+        with _unless_held(making) as nobody_makes, _unless_held(using) as nobody_uses:
+            if not (nobody_makes and nobody_uses):
+                return []
+            packages = set(environment.glob("packages/*"))
+            doomed = {one for one in packages if one.name not in keep}
+            if doomed == packages:
+                # Unfinished from here on, should this process be killed meanwhile.
+                (environment / _READY).unlink(missing_ok=True)
+                doomed = {environment}
+            for one in doomed:
+                shutil.rmtree(one, ignore_errors=True)
+        return sorted(doomed)
 
     def _installer(self) -> Installer:
         return chosen_installer(self._config, isolated=self._isolated)

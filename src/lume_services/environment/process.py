@@ -114,9 +114,8 @@ class ModelProcess:
         )
 
     def close(self) -> None:
-        """End the process."""
-        with self._lock:
-            self._end()
+        """End the process, whatever it is doing."""
+        self._end()
 
     def _channel(self) -> Channel:
         if self._started is None or self._started.process.poll() is not None:
@@ -141,18 +140,20 @@ class ModelProcess:
         return self._started.channel
 
     def _died(self) -> str:
-        assert self._started is not None
+        started = self._started
+        if started is None:
+            return "the model's process was ended"
         try:
-            code: int | str = self._started.process.wait(_END_S)
+            code: int | str = started.process.wait(_END_S)
         except subprocess.TimeoutExpired:
             code = "none yet"
         self._end()
         return f"the model's process died (exit code {code}); what it printed may say why"
 
     def _end(self) -> None:
-        if self._started is not None:
-            self._started.end()
-            self._started = None
+        started, self._started = self._started, None
+        if started is not None:
+            started.end()
 
 
 class _Started:

@@ -34,7 +34,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["Channel", "evaluation_of", "held_values", "made", "schema", "variables_of"]
+__all__ = [
+    "Channel",
+    "end_with_parent",
+    "evaluation_of",
+    "held_values",
+    "made",
+    "schema",
+    "variables_of",
+]
 
 _IN_A_FILE = 1 << 20
 _KINDS_OF_ARRAYS = "biufcSUmM"
@@ -301,15 +309,15 @@ def main() -> None:
     os.dup2(2, 1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
-    _end_with_parent(int(sys.argv[1]))
+    end_with_parent(int(sys.argv[1]))
     channel = Channel(os.fdopen(requests, "rb"), os.fdopen(answers, "wb"), Path(sys.argv[2]))
     with suppress(EOFError, BrokenPipeError):
         _serve(channel)
     os._exit(0)  # threads that a model has left behind are not waited for
 
 
-def _end_with_parent(lifeline: int) -> None:
-    """End when the pipe that the parent holds is closed, which it is however the parent ends."""
+def end_with_parent(lifeline: int) -> None:
+    """End this process when the pipe that its parent holds is closed, however the parent ends."""
 
     def wait() -> None:
         os.read(lifeline, 1)

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from lume_services.engine import LocalRun
 
-__all__ = ["main"]
+__all__ = ["failed", "main"]
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ class _Job:
         try:
             self._local = self._prepared()
         except Exception as error:
-            state, outcome, within_s = Failed(message=_in_words(error)), _failed(error), 0.0
+            state, outcome, within_s = Failed(message=_in_words(error)), failed(error), 0.0
         else:
             if self._stopping is not None:  # it was cancelled meanwhile
                 self._local.cancel()
@@ -160,13 +160,13 @@ class _Job:
         try:
             value = local.execute()
         except RunCancelledError as error:
-            return Cancelled(message=str(error)), _failed(error, local)
+            return Cancelled(message=str(error)), failed(error, local)
         except RunTimeoutError as error:
-            return Failed(name="TimedOut", message=str(error)), _failed(error, local)
+            return Failed(name="TimedOut", message=str(error)), failed(error, local)
         except Exception as error:
-            return Failed(message=_in_words(error)), _failed(error, local)
+            return Failed(message=_in_words(error)), failed(error, local)
         except BaseException as error:  # SystemExit and the like
-            return Crashed(message=_in_words(error)), _failed(error, local)
+            return Crashed(message=_in_words(error)), failed(error, local)
         return Completed(), Outcome(value, task_results=local.task_results())
 
     def _delivered(
@@ -196,7 +196,7 @@ class _Job:
             try:
                 return state, outcome.store(put_blob)
             except SerializationError as error:
-                return Failed(message=_in_words(error)), _failed(error).store(put_blob)
+                return Failed(message=_in_words(error)), failed(error).store(put_blob)
         except LUMEServicesError as error:
             if not state.is_completed():
                 return state, None
@@ -337,7 +337,8 @@ def _forgiven() -> Iterator[None]:
         logging.getLogger(__name__).warning("Prefect's server: %s", error)
 
 
-def _failed(error: BaseException, local: LocalRun | None = None) -> Outcome:
+def failed(error: BaseException, local: LocalRun | None = None) -> Outcome:
+    """What came of a run that an exception ended."""
     described = describe_error(error)
     failure = RemoteFailure(
         described["type"],

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lume_services.errors import FlowNotFoundError, LUMEServicesWarning, ModelLoadError
-from lume_services.models._workers import Outcome
+from lume_services.models._packaged import (
+    PackagedEvaluator,
+    environment_of,
+    is_installed_here,
+)
+from lume_services.models._packaged_flow import run_flow
 from lume_services.models.evaluation import (
     Evaluator,
+    Outcome,
     entry_point_of,
     load_entry_point,
     source_hash,
 )
-from lume_services.results import Provenance, Result
+from lume_services.results import Result
 
 if TYPE_CHECKING:
     from lume_services.services.models.db.schema import Deployment, Flow
 
-__all__ = ["FLOW_NAME", "Deployed", "flow_entry_point", "flow_name"]
+__all__ = ["FLOW_NAME", "PACKAGE", "Deployed", "flow_entry_point", "flow_name"]
 
 FLOW_NAME = "evaluate"
 """Name of the flow that every model has: it evaluates the model and records the result."""
 
-# Models are made once a process, by the id of their flow and where they are loaded from. Those that
-# are defined in a notebook or a script are nowhere else.
-_evaluators: dict[tuple[str, str | None], Evaluator] = {}
+PACKAGE = "package"
+"""Kind of the deployments that are packages."""
+
+# Models are made once a process, by the id of their flow, where they are loaded from, and their
+# code. Those that are defined in a notebook or a script are nowhere else.
+_evaluators: dict[tuple[str | None, ...], Evaluator | PackagedEvaluator] = {}
 
 
 class Deployed:
@@ -36,11 +46,22 @@ class Deployed:
     Args:
         deployment: The deployment.
         flows: Its flows in the registry.
+        load_package: Puts the archive of a package, by its sha256, into a folder.
+
+    Attributes:
+        deployment: The deployment.
+        load_package: As it was given.
     """
 
-    def __init__(self, deployment: Deployment, flows: list[Flow]) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        flows: list[Flow],
+        load_package: Callable[[str, Path], Path],
+    ) -> None:
         self.deployment = deployment
         self._flows = flows
+        self.load_package = load_package
 
     @property
     def flow(self) -> Flow:
@@ -53,7 +74,8 @@ class Deployed:
             if flow.flow_name == FLOW_NAME:
                 return flow
         raise FlowNotFoundError(
-            f"{self.deployment!r} has no flow {FLOW_NAME!r}: store it with Model.register"
+            f"{self.deployment!r} has no flow {FLOW_NAME!r}: store it with Model.register or "
+            "Model.store_deployment"
         )
 
     @property
@@ -67,23 +89,39 @@ class Deployed:
         return self.own_flow or self.flow
 
     @cached_property
-    def evaluator(self) -> Evaluator:
+    def evaluator(self) -> Evaluator | PackagedEvaluator:
         """What evaluates it; the model is loaded on first use.
 
         Raises:
             ModelLoadError: It cannot be loaded in this process.
         """
-        key = (self.flow.flow_id, self.deployment.entry_point)
-        if key not in _evaluators:
-            _evaluators[key] = self._load()
-        return _evaluators[key]
+        if self._key not in _evaluators:
+            _evaluators[self._key] = self._load()
+        return _evaluators[self._key]
 
     def keep(self, evaluator: Evaluator) -> None:
         """Evaluate it by this from now on, everywhere in this process."""
-        _evaluators[self.flow.flow_id, self.deployment.entry_point] = evaluator
+        _evaluators[self._key] = evaluator
         self.__dict__["evaluator"] = evaluator
 
-    def _load(self) -> Evaluator:
+    @property
+    def is_package(self) -> bool:
+        """Whether it is a package, which has an environment of its own."""
+        return self.deployment.kind == PACKAGE
+
+    @property
+    def _key(self) -> tuple[str | None, ...]:
+        code = self.deployment.sha256 if self.is_package else None
+        return self.flow.flow_id, self.deployment.entry_point, code
+
+    def _load(self) -> Evaluator | PackagedEvaluator:
+        if not self.is_package:
+            return self._imported()
+        if is_installed_here(self.deployment.sha256):  # in the image of this container
+            return Evaluator(load_entry_point(str(self.deployment.entry_point)))
+        return PackagedEvaluator(self.deployment, self.load_package)
+
+    def _imported(self) -> Evaluator:
         name = f"{self.deployment.model.description!r} {self.deployment.version}"
         if self.deployment.entry_point is None:
             raise ModelLoadError(
@@ -119,12 +157,17 @@ class Deployed:
             outputs=outcome.outputs,
             status="success" if outcome.error is None else "failed",
             error=outcome.error,
-            provenance=Provenance.collect(outcome.started, outcome.duration_s),
+            provenance=self.evaluator.provenance(outcome),
         )
 
     def run_arguments(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """What the scheduling service is given to run it: a flow, its id, and its parameters."""
         known = {"flow_id": self.run_flow.flow_id, "project_name": self.run_flow.project_name}
+        if self.own_flow is not None and self.is_package:
+            from lume_services.models.flow import run_packaged_flow  # imports Prefect
+
+            of_flow = {"flow_id": self.own_flow.flow_id, "parameters": dict(parameters)}
+            return {"flow": run_packaged_flow, "parameters": of_flow, **known}
         if self.own_flow is not None:
             flow = load_entry_point(str(self.own_flow.entry_point))
             return {"flow": flow, "parameters": dict(parameters), **known}
@@ -136,6 +179,12 @@ class Deployed:
             "parameters": {"flow_id": self.flow.flow_id, "inputs": inputs},
             **known,
         }
+
+    def run_in_environment(self, flow_id: str, parameters: Mapping[str, Any]) -> Any:
+        """Run a flow of the package in its environment; see ``run_packaged_flow``."""
+        flow = next(flow for flow in self._flows if flow.flow_id == flow_id)
+        environment = environment_of(self.deployment, self.load_package)
+        return run_flow(environment, str(flow.entry_point), parameters)
 
 
 def flow_name(flow: Any) -> str:

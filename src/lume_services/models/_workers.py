@@ -1,4 +1,4 @@
-"""Evaluating a point, here or in a worker process, and the processes that do it."""
+"""Evaluating points in worker processes."""
 
 from __future__ import annotations
 
@@ -7,49 +7,17 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 from lume_services.errors import ModelLoadError
-from lume_services.models.evaluation import Evaluator, load_entry_point
-from lume_services.results import describe_error
+from lume_services.models.evaluation import Evaluator, Outcome, load_entry_point
 
-__all__ = ["Outcome", "evaluate_point", "evaluate_remotely", "pool", "without_main"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one evaluation."""
-
-    started: datetime
-    """UTC."""
-    duration_s: float
-    outputs: Mapping[str, Any]
-    error: dict[str, str] | None = None
-    """``type``, ``message`` and ``traceback`` when it failed."""
-    exception: BaseException | None = None
-    """What was raised, in the process that raised it only."""
-
-    def failed(self, error: BaseException) -> Outcome:
-        """The same evaluation, but failed."""
-        return replace(self, outputs={}, error=describe_error(error), exception=error)
-
-
-def evaluate_point(evaluator: Evaluator, inputs: Mapping[str, Any]) -> Outcome:
-    """Evaluate one point; an exception of the model becomes part of the outcome."""
-    started = datetime.now(UTC)
-    clock = time.perf_counter()
-    try:
-        outputs = evaluator(inputs)
-    except (Exception, SystemExit) as error:  # whatever the model raises is recorded
-        return Outcome(started, time.perf_counter() - clock, {}).failed(error)
-    return Outcome(started, time.perf_counter() - clock, outputs)
+__all__ = ["evaluate_remotely", "pool", "without_main"]
 
 
 # The model of this worker process, made once by the pool's initializer; or why there is none.
@@ -85,7 +53,7 @@ def evaluate_remotely(inputs: Mapping[str, Any]) -> Outcome:
     if isinstance(_loaded, str):
         raise ModelLoadError(_loaded)
     # Exceptions of a simulation code often do not survive pickling; their record does.
-    return replace(evaluate_point(_loaded, inputs), exception=None)
+    return replace(_loaded.outcome(inputs), exception=None)
 
 
 @contextmanager

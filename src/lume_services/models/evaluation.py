@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import inspect
 import sys
+import time
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import import_module
 from threading import Lock
@@ -26,11 +29,30 @@ from lume_services.environment.runner import (
     variables_of,
 )
 from lume_services.errors import InvalidInputError, ModelFailedError, ModelLoadError
+from lume_services.results import Provenance, describe_error
 from lume_services.variables import checked_inputs, default_values
 
-__all__ = ["Evaluator", "entry_point_of", "load_entry_point", "source_hash"]
+__all__ = ["Evaluator", "Outcome", "entry_point_of", "load_entry_point", "source_hash"]
 
 _UNCHANGING = frozenset({bool, int, float, complex, str, bytes, type(None)})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one evaluation."""
+
+    started: datetime
+    """UTC."""
+    duration_s: float
+    outputs: Mapping[str, Any]
+    error: dict[str, str] | None = None
+    """``type``, ``message`` and ``traceback`` when it failed."""
+    exception: BaseException | None = None
+    """What was raised, in the process that raised it only."""
+
+    def failed(self, error: BaseException) -> Outcome:
+        """The same evaluation, but failed."""
+        return replace(self, outputs={}, error=describe_error(error), exception=error)
 
 
 class Evaluator:
@@ -84,6 +106,20 @@ class Evaluator:
         if not self.variables:
             return dict(inputs)
         return checked_inputs(inputs, self.variables, self._defaults)
+
+    def outcome(self, inputs: Mapping[str, Any]) -> Outcome:
+        """Evaluate at inputs that ``check`` has returned; an exception is part of the outcome."""
+        started = datetime.now(UTC)
+        clock = time.perf_counter()
+        try:
+            outputs = self(inputs)
+        except (Exception, SystemExit) as error:  # whatever the model raises is recorded
+            return Outcome(started, time.perf_counter() - clock, {}).failed(error)
+        return Outcome(started, time.perf_counter() - clock, outputs)
+
+    def provenance(self, outcome: Outcome) -> Provenance:
+        """Where and when an outcome came about, and with what."""
+        return Provenance.collect(outcome.started, outcome.duration_s)
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Evaluate at inputs that ``check`` has returned; one evaluation at a time.

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -22,7 +23,6 @@ from lume_services.errors import (
 )
 from lume_services.models._deployed import FLOW_NAME, Deployed, flow_entry_point, flow_name
 from lume_services.models._queries import documents_of
-from lume_services.models._workers import evaluate_point
 from lume_services.models.evaluation import Evaluator, entry_point_of, source_hash
 from lume_services.models.points import points_of
 from lume_services.models.sweep import run_sweep
@@ -116,7 +116,7 @@ class Model:
         registry = service or context.model_db_service()
         flow = registry.get_flow(flow_id=flow_id)
         model = cls(flow.deployment.model_id, service=service)
-        model._in_use = Deployed(flow.deployment, [flow])
+        model._use(flow.deployment, [flow])
         return model
 
     @classmethod
@@ -193,11 +193,7 @@ class Model:
             flows=flows,
             is_live=is_live,
         )
-        self._in_use = Deployed(
-            registry.get_deployment(deployment_id=deployment_id),
-            registry.get_flows(deployment_id=deployment_id),
-        )
-        self._in_use.keep(evaluator)
+        self._use(registry.get_deployment(deployment_id=deployment_id)).keep(evaluator)
         if entry_point is None:
             warnings.warn(
                 f"{self.description!r} {version} is defined in a notebook or script: it can be "
@@ -205,6 +201,47 @@ class Model:
                 LUMEServicesWarning,
                 stacklevel=2,
             )
+        return self.deployment
+
+    def store_deployment(
+        self,
+        source: str | Path,
+        project_name: str = "local",
+        is_live: bool = True,
+        *,
+        tell: Callable[[str], object] = lambda _: None,
+    ) -> Deployment:
+        """Store a version of this model from a package, and use it from now on.
+
+        The package is read, its environment is made under ``LUME_HOME/environments``, the model is
+        loaded there once to see what it is, and then all of it is recorded at once: whatever fails,
+        nothing is left. A package that is stored already is found.
+
+        Args:
+            source: An sdist or wheel, by its path or URL, or the folder of a checkout.
+            project_name: Where its flows and results belong.
+            is_live: Whether it becomes the version that is used when none is named.
+            tell: Is told, in a line each, what is being done.
+
+        Returns:
+            The deployment as the registry keeps it.
+
+        Raises:
+            PackageError: The package is refused, cannot be had, or its model cannot be loaded.
+            EnvironmentBuildError: What it needs could not be installed; the message names the log.
+            ModelDBError: The version is stored already and is something else.
+        """
+        from lume_services.models._storing import store_package
+
+        deployment_id = store_package(
+            self._registry,
+            self.model_id,
+            str(source),
+            project_name=project_name,
+            is_live=is_live,
+            tell=tell,
+        )
+        self._use(self._registry.get_deployment(deployment_id=deployment_id))
         return self.deployment
 
     def load_deployment(
@@ -227,7 +264,7 @@ class Model:
             deployment = registry.get_deployment(model_id=self.model_id, **criteria)
         else:
             deployment = registry.get_current_deployment(model_id=self.model_id)
-        self._in_use = Deployed(deployment, self._flows_of(deployment.deployment_id))
+        self._use(deployment)
         return deployment
 
     @property
@@ -271,7 +308,7 @@ class Model:
     def _evaluate(self, inputs: Mapping[str, Any], run_id: str) -> Result:
         evaluator = self._deployed.evaluator
         checked = evaluator.check(inputs)
-        outcome = evaluate_point(evaluator, checked)
+        outcome = evaluator.outcome(checked)
         result = self._deployed.result(checked, outcome, run_id)
         try:
             result.insert()
@@ -431,6 +468,12 @@ class Model:
         if self._in_use is None:
             self.load_deployment()
         assert self._in_use is not None
+        return self._in_use
+
+    def _use(self, deployment: Deployment, flows: list[Flow] | None = None) -> Deployed:
+        if flows is None:
+            flows = self._flows_of(deployment.deployment_id)
+        self._in_use = Deployed(deployment, flows, self._registry.load_package)
         return self._in_use
 
     def _flows_of(self, deployment_id: int) -> list[Flow]:

@@ -21,15 +21,10 @@ from lume_services.errors import (
     ResultsDBUnavailableError,
     SerializationError,
 )
+from lume_services.models._packaged import PackagedEvaluator, outcomes_of
 from lume_services.models._recorder import Recorder
-from lume_services.models._workers import (
-    Outcome,
-    evaluate_point,
-    evaluate_remotely,
-    pool,
-    without_main,
-)
-from lume_services.models.evaluation import Evaluator
+from lume_services.models._workers import evaluate_remotely, pool, without_main
+from lume_services.models.evaluation import Evaluator, Outcome
 from lume_services.results import frame
 from lume_services.serialization import canonical_hash, encode
 
@@ -137,8 +132,12 @@ def _evaluate(
             LUMEServicesWarning,
             stacklevel=4,
         )
-    if entry_point is None or max_workers == 0:
-        _evaluate_here(deployed.evaluator, points, record)
+    evaluator = deployed.evaluator
+    if isinstance(evaluator, PackagedEvaluator):
+        for number, outcome in outcomes_of(evaluator, points, _worker_count(max_workers) or 1):
+            record(number, outcome)
+    elif entry_point is None or max_workers == 0:
+        _evaluate_here(evaluator, points, record)
     else:
         _evaluate_in_pool(entry_point, points, _worker_count(max_workers), record)
 
@@ -152,7 +151,7 @@ def _worker_count(max_workers: int | None) -> int:
 
 def _evaluate_here(evaluator: Evaluator, points: Sequence[Point], record: Record) -> None:
     for number, point in enumerate(points):
-        record(number, evaluate_point(evaluator, point))
+        record(number, evaluator.outcome(point))
 
 
 def _evaluate_in_pool(

@@ -8,7 +8,7 @@ import platform
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
@@ -55,15 +55,31 @@ class Provenance(BaseModel):
 
     @classmethod
     def collect(
-        cls, started: datetime | None = None, duration_s: float | None = None
+        cls,
+        started: datetime | None = None,
+        duration_s: float | None = None,
+        *,
+        python: str | None = None,
+        packages: Sequence[str] | None = None,
     ) -> Provenance:
-        """The provenance of what this process computes.
+        """The provenance of what this process computes, or another on this machine.
 
         Args:
             started: When it started; now when not given.
             duration_s: How long it ran, in seconds.
+            python: Version of the Python that computed it; this process's when not given.
+            packages: What was installed there, ``name==version``; likewise.
         """
-        return cls(started=started or now(), duration_s=duration_s, **_process())
+        facts = _process()
+        if python is not None:
+            facts = {**facts, "python": python}
+        if packages is None:
+            return cls(started=started or now(), duration_s=duration_s, **facts)
+        listed = "\n".join(sorted(packages)).encode()
+        facts = {**facts, "packages": hash_only(listed)}
+        provenance = cls(started=started or now(), duration_s=duration_s, **facts)
+        provenance._load = lambda: listed
+        return provenance
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], get_blob: GetBlob | None) -> Provenance:

@@ -61,7 +61,7 @@ class RemoteFailure:
     arguments: tuple[Any, ...] | None = None
     """What it was made with, where that can be sent."""
 
-    def exception(self) -> Exception:
+    def exception(self, otherwise: builtins.type[LUMEServicesError] = RunError) -> Exception:
         """One to raise in its place.
 
         Of the same type where that is one of Python's or of this package: no other is imported on
@@ -78,7 +78,7 @@ class RemoteFailure:
             except Exception:  # its constructor wants something else
                 made = None
         if made is None:
-            made = RunError(f"{self.type}: {self.message}")
+            made = otherwise(f"{self.type}: {self.message}")
         made.add_note(self.traceback.rstrip())
         return made
 

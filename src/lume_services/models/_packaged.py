@@ -1,0 +1,225 @@
+"""Evaluating a packaged model in its environment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from functools import cached_property
+from importlib.metadata import distributions
+from pathlib import Path
+from queue import Queue
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from lume_services.context import context
+from lume_services.environment.environments import Environment, Environments, Lock
+from lume_services.environment.process import Description, ModelProcess
+from lume_services.errors import DeploymentNotFoundError, ModelFailedError, ModelLoadError
+from lume_services.models.evaluation import Outcome
+from lume_services.results import Provenance
+from lume_services.services.scheduling.outcomes import RemoteFailure
+from lume_services.settings import EnvironmentConfig
+from lume_services.variables import checked_inputs, default_values
+
+if TYPE_CHECKING:
+    from lume_services.services.models.db.schema import Deployment
+
+__all__ = [
+    "PackagedEvaluator",
+    "environment_folder",
+    "environment_of",
+    "environments",
+    "is_installed_here",
+    "outcomes_of",
+    "prune_environments",
+]
+
+
+class PackagedEvaluator:
+    """Evaluates a packaged model: what ``Evaluator`` does, in another process.
+
+    Args:
+        deployment: Its deployment.
+        load_package: Puts the archive of that sha256 into a folder.
+    """
+
+    def __init__(self, deployment: Deployment, load_package: Callable[[str, Path], Path]) -> None:
+        if deployment.entry_point is None:
+            raise ModelLoadError(
+                f"{deployment.model.description!r} {deployment.version} is a package with a flow "
+                "and no model: run it."
+            )
+        self._deployment = deployment
+        self._load_package = load_package
+        self.variables = {
+            name: _variable(name, schema) for name, schema in (deployment.variables or {}).items()
+        }
+
+    @cached_property
+    def environment(self) -> Environment:
+        """Its environment, made where it is missing.
+
+        Raises:
+            EnvironmentBuildError: It could not be made.
+            PackageError: The registry does not have the package.
+        """
+        return environment_of(self._deployment, self._load_package)
+
+    @cached_property
+    def process(self) -> ModelProcess:
+        """Where it is evaluated."""
+        return self.new_process()
+
+    def new_process(self) -> ModelProcess:
+        """A further process, for points that are evaluated at the same time."""
+        environment = self.environment
+        entry_point = str(self._deployment.entry_point)
+        return ModelProcess(environment.python, [environment.package], entry_point)
+
+    def check(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Check inputs and fill in defaults: see ``Evaluator.check``."""
+        if not self.variables:
+            return dict(inputs)
+        return checked_inputs(inputs, self.variables, default_values(self.variables))
+
+    def outcome(self, inputs: Mapping[str, Any]) -> Outcome:
+        """Evaluate at inputs that ``check`` has returned; an exception is part of the outcome."""
+        return outcome_of(self.process, inputs)
+
+    def provenance(self, outcome: Outcome) -> Provenance:
+        """Where and when an outcome came about, and with what."""
+        found: Description = self.process.describe()
+        return Provenance.collect(
+            outcome.started, outcome.duration_s, python=found.python, packages=found.packages
+        )
+
+
+def outcome_of(process: ModelProcess, inputs: Mapping[str, Any]) -> Outcome:
+    """What comes of a point in a process; a process that dies is part of it."""
+    from datetime import UTC, datetime
+
+    started = datetime.now(UTC)
+    try:
+        found = process.evaluate(inputs)
+    except ModelFailedError as error:
+        took = (datetime.now(UTC) - started).total_seconds()
+        return Outcome(started, took, {}).failed(error)
+    exception = None
+    if found.error is not None:
+        failure = RemoteFailure(
+            found.error["type"], found.error["message"], found.error["traceback"]
+        )
+        exception = failure.exception(ModelFailedError)
+    return Outcome(found.started, found.duration_s, found.outputs, found.error, exception)
+
+
+def outcomes_of(
+    evaluator: PackagedEvaluator, points: Sequence[Mapping[str, Any]], workers: int
+) -> Iterator[tuple[int, Outcome]]:
+    """Evaluate points in so many processes; the number of each point and what came of it."""
+    idle: Queue[ModelProcess] = Queue()
+    processes = [evaluator.new_process() for _ in range(min(workers, len(points)))]
+    for process in processes:
+        idle.put(process)
+
+    def evaluate(number: int) -> tuple[int, Outcome]:
+        process = idle.get()
+        try:
+            return number, outcome_of(process, points[number])
+        finally:
+            idle.put(process)
+
+    executor = ThreadPoolExecutor(max(len(processes), 1))
+    try:
+        futures = [executor.submit(evaluate, number) for number in range(len(points))]
+        for future in as_completed(futures):
+            yield future.result()
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.close()
+
+
+def environments() -> Environments:
+    """The environments of ``LUME_HOME``."""
+    settings = context.settings
+    isolated = settings.prefect is not None and settings.prefect.isolated
+    return Environments(
+        settings.home / "environments",
+        settings.environment or EnvironmentConfig(),
+        isolated=isolated,
+    )
+
+
+def environment_of(
+    deployment: Deployment, load_package: Callable[[str, Path], Path]
+) -> Environment:
+    """The environment of a deployment, made where it is missing.
+
+    Raises:
+        ModelLoadError: The deployment says nothing of one; it is of LUME-services 0.x.
+        EnvironmentBuildError: It could not be made.
+        PackageError: The registry does not have the package.
+    """
+    if deployment.environment is None or deployment.sha256 is None:
+        raise ModelLoadError(
+            f"Version {deployment.version} of {deployment.model.description!r} was deployed by "
+            "LUME-services 0.x, which kept no record of its environment. Deploy it again: "
+            "lume-services deployments store"
+        )
+    digest = deployment.sha256
+    return environments().ensure(
+        Lock.from_document(deployment.environment),
+        f"{deployment.package_import_name}-{deployment.version}",
+        digest,
+        lambda folder: load_package(digest, folder),
+    )
+
+
+def environment_folder(deployment: Deployment) -> Path:
+    """Where the environment of a deployment is, or would be."""
+    assert deployment.environment is not None
+    return environments().folder / Lock.from_document(deployment.environment).digest
+
+
+def prune_environments() -> list[str]:
+    """Remove the environments that no deployment of the registry needs; which ones."""
+    keep: dict[str, set[str]] = {}
+    with suppress(DeploymentNotFoundError):
+        for one in context.model_db_service().get_deployments():
+            if one.environment is not None and one.sha256 is not None:
+                digest = Lock.from_document(one.environment).digest
+                keep.setdefault(digest, set()).add(one.sha256)
+    return [str(folder) for folder in environments().prune(keep)]
+
+
+def is_installed_here(sha256: str | None) -> bool:
+    """Whether the archive of that sha256 is what was installed for this Python, as in an image."""
+    # https://packaging.python.org/en/latest/specifications/direct-url/
+    for found in distributions():
+        told = found.read_text("direct_url.json")
+        archive = json.loads(told).get("archive_info", {}) if told else {}
+        hashes = {
+            archive.get("hashes", {}).get("sha256"),
+            archive.get("hash", "")[len("sha256=") :],
+        }
+        if sha256 in hashes - {None, ""}:
+            return True
+    return False
+
+
+def _variable(name: str, schema: Mapping[str, Any]) -> Any:
+    """A lume-base variable as the registry has it; of another class, what is known of it."""
+    import lume.variables
+
+    cls = getattr(lume.variables, str(schema.get("variable_class")), None)
+    if cls is not None:
+        try:
+            return cls.model_validate(dict(schema))
+        except ValueError:
+            pass  # of a later lume-base than the one here
+    known = {"read_only": False, **schema, "name": name}
+    # Its type is checked where its class is known: by the model.
+    return SimpleNamespace(validate_value=lambda *_: None, **known)

@@ -1,0 +1,147 @@
+"""From a package to a version of a model in the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from lume_services.context import context
+from lume_services.environment.environments import Environment, Lock
+from lume_services.environment.inspection import inspect_package
+from lume_services.environment.package import Package
+from lume_services.environment.process import ModelProcess
+from lume_services.environment.services_wheel import requirements
+from lume_services.environment.source import fetched
+from lume_services.errors import DeploymentNotFoundError, ModelDBError
+from lume_services.models._deployed import FLOW_NAME, PACKAGE
+from lume_services.models._packaged import environments
+from lume_services.models._packaged_flow import flow_of
+from lume_services.settings import EnvironmentConfig
+
+if TYPE_CHECKING:
+    from lume_services.services.models import ModelDBService
+    from lume_services.services.models.db.schema import Deployment
+
+__all__ = ["inspect_source", "store_package"]
+
+OF_FLOWS: Final = ("prefect", "mongodb", "mysql", "postgresql")
+"""Extras of LUME-services that the environments of flows have: they record what they do."""
+
+
+def inspect_source(source: str) -> Package:
+    """Read what is in a package, wherever it is; none of its code is run.
+
+    Raises:
+        PackageError: It is refused, or cannot be had.
+    """
+    with environments().scratch() as scratch:
+        return inspect_package(_fetched(source, scratch), tmp=scratch)
+
+
+def store_package(
+    registry: ModelDBService,
+    model_id: int,
+    source: str,
+    *,
+    project_name: str,
+    is_live: bool,
+    tell: Callable[[str], object],
+) -> int:
+    """What ``Model.store_deployment`` does.
+
+    Returns:
+        The ``deployment_id``.
+    """
+    store = environments()
+    store.sweep()
+    with store.scratch() as scratch:
+        tell(f"Reading {source}")
+        archive = _fetched(source, scratch)
+        package = inspect_package(archive, tmp=scratch)
+        known = _known(registry, model_id, package)
+        if known is not None and known.environment is not None:
+            lock = Lock.from_document(known.environment)
+        else:
+            tell(f"Finding what {package.name} {package.version} needs")
+            extra = requirements(OF_FLOWS) if package.flow else []
+            lock = store.lock(package, archive, extra)
+        was_there = store.has(lock, package.sha256)
+        made = "Found" if was_there else f"Installing {len(lock.packages)} packages into"
+        tell(f"{made} {store.folder / lock.digest}")
+        name = f"{package.name}-{package.version}"
+        environment = store.ensure(lock, name, package.sha256, lambda _: archive)
+        try:
+            tell(f"Loading {package.model or package.flow}")
+            variables, flows = _described(package, environment)
+            return registry.store_deployment(
+                model_id=model_id,
+                version=package.version,
+                source=_address(source),
+                image=package.image,
+                package_import_name=package.import_name,
+                kind=PACKAGE,
+                entry_point=package.model,
+                variables=variables,
+                environment=lock.to_document(),
+                archive=archive,
+                project_name=project_name,
+                flows=flows,
+                is_live=is_live,
+            )
+        except BaseException:
+            environment.let_go()
+            if not was_there:
+                store.remove(lock, package.sha256)
+            raise
+
+
+def _fetched(source: str, scratch: Path) -> Path:
+    settings = context.settings
+    isolated = settings.prefect is not None and settings.prefect.isolated
+    config = settings.environment or EnvironmentConfig()
+    (folder := scratch / "archive").mkdir()
+    return fetched(source, folder, token=config.token, isolated=isolated)
+
+
+def _known(registry: ModelDBService, model_id: int, package: Package) -> Deployment | None:
+    """The deployment of this version, where it is the same; before anything is installed."""
+    with suppress(DeploymentNotFoundError):
+        known = registry.get_deployment(model_id=model_id, version=package.version)
+        if known.sha256 == package.sha256:
+            return known
+        raise ModelDBError(
+            f"Version {package.version} of model {model_id} is stored with another sha256 "
+            f"({known.sha256}, now {package.sha256}). What was stored is kept as it is: give the "
+            "package a new version."
+        )
+    return None
+
+
+def _described(
+    package: Package, environment: Environment
+) -> tuple[dict[str, Any] | None, dict[str, str | None]]:
+    """What the registry is told of the model and the flows, which are loaded for it."""
+    variables: dict[str, Any] | None = None
+    flows: dict[str, str | None] = {}
+    if package.model is not None:
+        process = ModelProcess(environment.python, [environment.package], package.model)
+        try:
+            found = process.describe()
+        finally:
+            process.close()
+        variables = found.variables
+        for name, value in found.held.items():
+            variables[name].setdefault("default_value", None)
+            if variables[name]["default_value"] is None:
+                variables[name]["default_value"] = value
+        flows[FLOW_NAME] = None
+    if package.flow is not None:
+        name, entry_point = flow_of(package.flow, environment)
+        flows[name] = entry_point
+    return variables, flows
+
+
+def _address(source: str) -> str:
+    return source if "://" in source else str(Path(source).absolute())

@@ -133,6 +133,18 @@ HOSTILE_SDISTS: dict[str, tuple[bytes, str]] = {
     "bomb of one file": (tar_of((f"{TOP}/zeros", {"data": bytes(5 << 20)})), "GiB"),
     "bomb behind the end": (gzip.compress(PLAIN_TAR + bytes(5 << 20)), "GiB"),
     "many members": (tar_of(*((f"{TOP}/{n}", {}) for n in range(60))), "more than 50 files"),
+    "many folders on the way": (
+        tar_of(*((f"{TOP}/{f'{n}/' * 20}x", {}) for n in range(4))),
+        "more than 50 files",
+    ),
+    "a folder many times": (
+        tar_of(*[(TOP, {"type": tarfile.DIRTYPE, "data": b""})] * 60),
+        "more than 50 files",
+    ),
+    "deep": (
+        tar_of((f"{TOP}/{'a/' * 900}x", {}), (f"{TOP}/{'a/' * 1800}x", {})),
+        "more than 50 deep",
+    ),
     "long header": (
         raw_tar(header("././@LongLink", type=tarfile.GNUTYPE_LONGNAME, size=1 << 20)),
         "too long",
@@ -187,6 +199,11 @@ HOSTILE_WHEELS: dict[str, tuple[bytes, str]] = {
     "smaller than it is": (declared(10), "broken"),
     "larger than it is": (declared(1 << 30), "cut off"),
     "many members": (zip_of(*((f"{n}", b"", {}) for n in range(60))), "more than 50 files"),
+    "many folders on the way": (
+        zip_of(*((f"{f'{n}/' * 20}x", b"", {}) for n in range(4))),
+        "more than 50 files",
+    ),
+    "deep": (zip_of(("a/" * 60, b"", {})), "more than 50 deep"),
     "truncated": (WHOLE_ZIP[: len(WHOLE_ZIP) // 2], "broken"),
     "flipped bit": (
         WHOLE_ZIP[:50_000] + bytes([WHOLE_ZIP[50_000] ^ 1]) + WHOLE_ZIP[50_001:],

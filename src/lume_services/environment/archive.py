@@ -35,6 +35,8 @@ WHEEL: Final = ".whl"
 _CHUNK: Final = 1 << 20
 # Long names and extended headers are read into memory as a whole; a path has 4 KiB.
 _MAX_HEADER: Final = 1 << 16
+# Deeper folders could not be taken away again by shutil, which calls itself for each.
+_MAX_DEPTH: Final = 50
 _LONG_HEADERS: Final = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -124,15 +126,22 @@ class _Names:
 
     def __init__(self) -> None:
         self._files: set[PurePosixPath] = set()
+        self._all: set[PurePosixPath] = set()
         self._count = 0
 
     def checked(self, name: str, *, is_folder: bool) -> PurePosixPath:
+        path = PurePosixPath(name)
+        if len(path.parts) > _MAX_DEPTH:
+            raise PackageError(
+                f"it has folders that are more than {_MAX_DEPTH} deep. Put its files higher up."
+            )
+        # A name is made with all the folders above it, and may come many times.
         self._count += 1
-        if self._count > MAX_MEMBERS:
+        self._all.update((path, *path.parents))
+        if max(self._count, len(self._all)) > MAX_MEMBERS:
             raise PackageError(
                 f"it has more than {MAX_MEMBERS} files and folders. Leave data out of the package."
             )
-        path = PurePosixPath(name)
         if (
             path.is_absolute()
             or ".." in path.parts

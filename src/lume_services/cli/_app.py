@@ -12,6 +12,7 @@ from lume_services.cli import (
     deployments,
     docker,
     files,
+    init,
     kubernetes,
     models,
     package,
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.add_typer(models.app, name="models")
 app.add_typer(deployments.app, name="deployments")
 app.add_typer(package.app, name="package")
+app.command()(init.init)
 app.command()(run.run)
 app.command()(run.sweep)
 results.app.add_typer(_moves.app)

@@ -35,7 +35,7 @@ HEAVY = [
 # What users may import; whatever is not listed here is free to change.
 PUBLIC = {
     "config": "Context EnvironmentVariable LUMEServicesSettings configure context get_env_vars",
-    "models": "Model grid",
+    "models": "Difference Model grid rerun",
     "results": "ImpactResult Provenance RESULT_CODEC Result describe_error field frame "
     "get_result_from_string",
     "results.legacy": "Migrated array_from_pickle migrate_results result_from_original",

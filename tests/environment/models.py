@@ -81,10 +81,10 @@ def model_wheel(
         f"{name}/__init__.py": "",
         f"{name}/model.py": source.format(version=version) if source is LENS else source,
         **({f"{name}/flow.py": FLOW.format(name=name)} if flow is not None else {}),
-        **(files or {}),
         f"{info}/METADATA": metadata,
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": points,
+        **(files or {}),
     }
     record = ""
     with zipfile.ZipFile(path, "w") as archive:

@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 
 from lume_services.cli._app import app
-from lume_services.cli._output import error_line, exit_code, warning_line
+from lume_services.cli._output import error_line, exit_code, notes_of, warning_line
 from lume_services.errors import LUMEServicesError, LUMEServicesWarning
 
 __all__ = ["app", "main"]
@@ -37,7 +37,5 @@ def main() -> None:
     try:
         app(prog_name="lume-services")
     except LUMEServicesError as error:
-        # What a run elsewhere raised brings its traceback along.
-        notes = [one for one in getattr(error, "__notes__", ()) if "Traceback (" not in one]
-        error_line("\n".join([str(error), *notes]))
+        error_line("\n".join([str(error), *notes_of(error)]))
         sys.exit(exit_code(error))

@@ -32,6 +32,7 @@ __all__ = [
     "error_line",
     "exit_code",
     "note",
+    "notes_of",
     "print_json",
     "print_table",
     "print_values",
@@ -58,6 +59,11 @@ def exit_code(error: LUMEServicesError) -> int:
     """2 for what the user can put right on the command line, 1 for what failed or is away."""
     is_away = isinstance(error, ConnectionError)  # or its address is wrong: nobody can tell
     return 2 if isinstance(error, _USER_MISTAKES) and not is_away else 1
+
+
+def notes_of(error: Exception) -> list[str]:
+    """What was added to an exception, without the traceback that it brings from elsewhere."""
+    return [note for note in getattr(error, "__notes__", ()) if "Traceback (" not in note]
 
 
 def print_json(value: Any) -> None:

@@ -119,6 +119,37 @@ def show(
     print_table(("Fact", "Value"), [(name, value) for name, value in _flat(facts)])
 
 
+@app.command(epilog="Example: `lume-services results rerun 5f0c`")
+def rerun(
+    result_id: Annotated[str, typer.Argument(metavar="ID", help="Its id, or how that begins.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compute a result again, by the version that gave it, and say what differs.
+
+    Nothing is recorded. The exit code is 1 when something differs.
+    """
+    from dataclasses import asdict
+
+    from lume_services.config import configure
+    from lume_services.models import rerun as computed_again
+
+    configure()
+    result = _found(result_id)
+    differences = computed_again(result)
+    if as_json:
+        print_json({"id": result.id, "differences": [asdict(one) for one in differences]})
+    elif differences:
+        print_table(
+            ("Output", "Recorded", "Now", "Largest difference"),
+            [(one.name, short(one.recorded), short(one.now), one.largest) for one in differences],
+        )
+        note(f"{counted(len(differences), 'output')} of {len(result.outputs)} differ.")
+    else:
+        note(f"All {counted(len(result.outputs), 'output')} are the same, bit by bit.")
+    if differences:
+        raise typer.Exit(1)
+
+
 @app.command(epilog="Example: `lume-services results export injector scan.parquet`")
 def export(
     model: ModelName,

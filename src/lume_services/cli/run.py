@@ -13,6 +13,7 @@ from lume_services.cli._output import (
     as_plain,
     counted,
     note,
+    notes_of,
     print_json,
     print_table,
     print_values,
@@ -52,7 +53,7 @@ def run(
     except LUMEServicesError:
         raise
     except Exception as error:
-        recorded = " ".join(getattr(error, "__notes__", ()))
+        recorded = " ".join(notes_of(error))
         raise ModelFailedError(f"{type(error).__name__}: {error}. {recorded}") from error
     if not isinstance(result, Result):  # what a flow of the model's own returned
         print_json(result)

@@ -60,7 +60,7 @@ class Lock:
 
     python: str
     """``3.11``."""
-    packages: tuple[str, ...]
+    packages: tuple[str, ...] = ()
     """Of pip: ``name==version`` each; where conda has a part, what it leaves to pip."""
     conda: tuple[str, ...] = ()
     """Of conda, as ``environment.yml`` writes them."""

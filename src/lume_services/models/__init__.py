@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from lume_services.models.model import Model
 from lume_services.models.points import grid
+from lume_services.models.rerun import Difference, rerun
 
-__all__ = ["Model", "grid"]
+__all__ = ["Difference", "Model", "grid", "rerun"]

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lume_services.context import context
 from lume_services.errors import FlowNotFoundError, LUMEServicesWarning, ModelLoadError
 from lume_services.models._packaged import (
     PackagedEvaluator,
@@ -162,7 +163,13 @@ class Deployed:
 
     def run_arguments(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """What the scheduling service is given to run it: a flow, its id, and its parameters."""
-        known = {"flow_id": self.run_flow.flow_id, "project_name": self.run_flow.project_name}
+        known: dict[str, Any] = {
+            "flow_id": self.run_flow.flow_id,
+            "project_name": self.run_flow.project_name,
+        }
+        if self.deployment.image is not None:
+            backend = context.scheduling_service().backend
+            known["run_config"] = backend.run_config_of(image=self.deployment.image)
         if self.own_flow is not None and self.is_package:
             from lume_services.models.flow import run_packaged_flow  # imports Prefect
 
@@ -183,6 +190,8 @@ class Deployed:
     def run_in_environment(self, flow_id: str, parameters: Mapping[str, Any]) -> Any:
         """Run a flow of the package in its environment; see ``run_packaged_flow``."""
         flow = next(flow for flow in self._flows if flow.flow_id == flow_id)
+        if is_installed_here(self.deployment.sha256):
+            return load_entry_point(str(flow.entry_point))(**parameters)
         environment = environment_of(self.deployment, self.load_package)
         return run_flow(environment, str(flow.entry_point), parameters)
 

@@ -400,6 +400,7 @@ class Model:
         backend = context.scheduling_service().backend
         what = self._deployed.run_arguments(parameters or {})
         parameters = what.pop("parameters")
+        what.pop("run_config", None)  # a schedule takes none; its jobs make the environment
         flow_id = backend.register_flow(**what)
         return backend.schedule(flow_id=flow_id, parameters=parameters, cron=cron, every=every)
 

@@ -114,6 +114,14 @@ class Backend(ABC):
                 it. Or the run configuration is not one for this backend.
         """
 
+    def run_config_of(self, *, image: str) -> RunConfig | None:
+        """The run configuration that asks for a container image.
+
+        Returns:
+            None from a backend that runs flows in no image.
+        """
+        return None
+
     # --- What follows from it --------------------------------------------------------------------
 
     def create_project(self, *, project_name: str) -> str:

@@ -182,6 +182,12 @@ class ServerBackend(Backend):
                 raise FlowNotFoundError(self._unknown(flow_id)) from None
         return ServerRun(self.api, results, run)
 
+    def run_config_of(self, *, image: str) -> RunConfig | None:
+        """See ``Backend.run_config_of``."""
+        if "image" not in self.run_config_type.model_fields:
+            return None
+        return self.run_config_type.model_validate({"image": image})
+
     def schedule(
         self,
         *,

@@ -46,7 +46,7 @@ PUBLIC = {
     "configure_lume_services load_db_result load_file prepare_lume_model_variables "
     "save_db_result save_file",
     "engine": "InlineFlow InlineTask LocalRun check_parameters check_stop entry_point_of flow "
-    "local_run parameters_of task",
+    "local_run parameters_of registered_flow_id task",
     "serialization": "BLOB_THRESHOLD Codec DOCUMENT_LIMIT GetBlob PutBlob blob_digests "
     "canonical_hash decode decode_name document_size encode encode_name fit from_json hash_only "
     "register to_json unfit",

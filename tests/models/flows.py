@@ -9,6 +9,8 @@ from typing import Any
 from prefect import get_run_logger
 
 from lume_services.flows import flow, task
+from lume_services.results import Result
+from lume_services.tasks import save_db_result
 from tests.models.functions import thin_lens
 
 
@@ -53,3 +55,8 @@ def waits_a_minute() -> None:
     """A minute of short tasks."""
     for _ in range(600):
         a_moment()
+
+
+@flow
+def records_itself(f: float) -> None:
+    save_db_result(Result(inputs={"f": f}, outputs=thin_lens({"f": f})))

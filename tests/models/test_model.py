@@ -291,6 +291,19 @@ def test_a_model_with_a_flow_of_its_own(lume_home: Path) -> None:
     assert model.evaluate({"f": 1.0}).outputs["xp"] == -1e-3
 
 
+def test_what_a_flow_of_the_models_own_records_is_found(lume_home: Path) -> None:
+    model = Model.create_model(description="records itself")
+    deployment = model.register(
+        functions.thin_lens, version="1.0", project_name="lenses", flow=flows.records_itself
+    )
+    model.run_and_return({"f": 2.0})
+    (result,) = model.get_results()
+    assert (result.flow_id, result.project_name) == (model.run_flow.flow_id, "lenses")
+    assert (result.deployment_id, result.version) == (deployment.deployment_id, "1.0")
+    flows.records_itself(3.0)  # called by nobody who knows of the registry
+    assert len(model.get_results()) == 1
+
+
 def test_a_model_is_made_once_a_process(quadrupole: Model) -> None:
     one, two = Model.find("quadrupole"), Model.find("quadrupole")
     one.evaluate({"QUAD:K1": 1.0})

@@ -29,7 +29,7 @@ from lume_services.engine._entry_points import entry_point_of
 from lume_services.engine._local import LocalRun, local_run
 from lume_services.engine._parameters import check_parameters, parameters_of
 from lume_services.engine._plain import route_plain_calls
-from lume_services.engine._runs import check_stop
+from lume_services.engine._runs import check_stop, registered_flow_id
 
 __all__ = [
     "InlineFlow",
@@ -41,6 +41,7 @@ __all__ = [
     "flow",
     "local_run",
     "parameters_of",
+    "registered_flow_id",
     "task",
 ]
 

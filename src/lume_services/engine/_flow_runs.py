@@ -41,6 +41,7 @@ class InlineFlowRun(InlineRun):
         wait_for: Futures and states that must complete first.
         name: The run's name; by the flow's ``flow_run_name``, or made up, when None.
         run_id: The id under which a server knows of it; made up when None.
+        registered_as: The ``flow_id`` of the flow in the model registry.
         validate: Convert the parameters to their annotations, if the flow wants it.
         keep_results: Remember the runs of its tasks, and of the flows it calls, as ``children``.
 
@@ -59,6 +60,7 @@ class InlineFlowRun(InlineRun):
         *,
         name: str | None = None,
         run_id: UUID | None = None,
+        registered_as: str | None = None,
         validate: bool = True,
         keep_results: bool = False,
     ) -> None:
@@ -75,6 +77,7 @@ class InlineFlowRun(InlineRun):
         super().__init__(flow, parameters, wait_for)
         self.flow = flow
         self.logs: list[LogRecord] = []
+        self.registered_as = registered_as
         self._validate = validate and flow.should_validate_parameters
         if keep_results:
             self.children = []

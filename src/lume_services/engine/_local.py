@@ -63,6 +63,7 @@ def local_run(
     *,
     name: str | None = None,
     run_id: UUID | None = None,
+    registered_as: str | None = None,
     keep_results: bool = True,
 ) -> LocalRun:
     """Prepare a run of a flow in this process.
@@ -74,6 +75,8 @@ def local_run(
         name: A name for the run; made up when None.
         run_id: The id under which a server knows of the run; then a plain Prefect flow runs inline
             as well. Made up when None.
+        registered_as: The ``flow_id`` of the flow in the model registry, for
+            ``registered_flow_id``.
         keep_results: Keep what tasks return, for ``LocalRun.task_results``.
 
     Raises:
@@ -83,7 +86,13 @@ def local_run(
     checked = checked_parameters(flow, parameters)
     if isinstance(flow, InlineFlow) or run_id is not None:
         run = InlineFlowRun(
-            flow, checked, name=name, run_id=run_id, validate=False, keep_results=keep_results
+            flow,
+            checked,
+            name=name,
+            run_id=run_id,
+            registered_as=registered_as,
+            validate=False,
+            keep_results=keep_results,
         )
         return _Inline(run)
     return _ByPrefect(flow, parameters, name)

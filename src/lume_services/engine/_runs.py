@@ -41,7 +41,7 @@ from lume_services.engine._prefect import error_of, resolve_inputs_sync
 from lume_services.engine._states import HOOKS, final_state
 from lume_services.errors import FlowError, RunTimeoutError
 
-__all__ = ["InlineRun", "check_stop", "run_coroutine"]
+__all__ = ["InlineRun", "check_stop", "registered_flow_id", "run_coroutine"]
 
 _HEARING_S = 0.05
 """Seconds, at most, until a run that waits to be retried hears that it should stop."""
@@ -63,12 +63,15 @@ class InlineRun(ABC):
         error: The exception that ended the run, once ended badly.
         stop: Set when the run should stop at the next occasion.
         within: The flow run that this one is part of; None for one started outside any.
+        registered_as: The ``flow_id`` of the flow in the model registry, of a run that a backend
+            started.
         submitted: Whether a task runner runs it on another thread.
         children: The runs that are part of its last attempt, in order; None unless kept.
     """
 
     kind: str
     record: Any  # prefect's FlowRun or TaskRun
+    registered_as: str | None = None
     children: list[InlineRun] | None = None
     submitted = False
 
@@ -300,6 +303,18 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run(coroutine)
     run = partial(copy_context().run, asyncio.run, coroutine)
     return call_in_thread(run, name="lume-coroutine").result()
+
+
+def registered_flow_id() -> str | None:
+    """The ``flow_id`` in the model registry of the flow that is running.
+
+    Returns:
+        None outside of a run, in the run of a flow that the registry may not know, and in a flow
+        that another one calls, which may be of another model.
+    """
+    run: InlineRun | None = current_run.get()
+    flow_run = run and _flow_run(run)
+    return flow_run.registered_as if flow_run is not None else None
 
 
 def check_stop() -> None:

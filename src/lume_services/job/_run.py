@@ -140,7 +140,13 @@ class _Job:
                 f"{type(error).__name__}: {error}"
             ) from error
         parameters = from_api(self._run.parameters, context.results_db_service().get_blob)
-        return local_run(flow, parameters, name=self._run.name, run_id=self._run.id)
+        return local_run(
+            flow,
+            parameters,
+            name=self._run.name,
+            run_id=self._run.id,
+            registered_as=deployment.name.rpartition(".")[2],
+        )
 
     def _check_stores(self) -> None:
         token, _, address = str(self._run.labels.get(STORES, "")).partition(" ")

@@ -1,11 +1,11 @@
 """Runs the flow of a package, in the environment of the package, for a process that waits.
 
 It is started as ``python -m lume_services.job.packaged``. On its standard input is one JSON object:
-``entry_point``, and to run it ``parameters`` as ``to_api`` makes them, ``settings`` (the ``LUME_*``
-variables, secrets too, which therefore stand in no process list) and ``lifeline``. It answers on
-its standard output, a line of JSON each: any number of ``log`` entries, and at last ``name`` and
-``entry_point`` of the flow that was found, or ``outcome``, the digest of a blob; or ``error``.
-Everything else goes to standard error.
+``entry_point``, and to run it ``flow_id``, ``parameters`` as ``to_api`` makes them, ``settings``
+(the ``LUME_*`` variables, secrets too, which therefore stand in no process list) and ``lifeline``.
+It answers on its standard output, a line of JSON each: any number of ``log`` entries, and at last
+``name`` and ``entry_point`` of the flow that was found, or ``outcome``, the digest of a blob; or
+``error``. Everything else goes to standard error.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _outcome(flow: prefect.Flow[..., Any], request: Mapping[str, Any], answers: 
     results = context.results_db_service()
     parameters = from_api(request["parameters"], results.get_blob)
     try:
-        local = local_run(flow, parameters)
+        local = local_run(flow, parameters, registered_as=request["flow_id"])
     except Exception as error:  # a parameter is wrong
         return failed(error).store(results.put_blob)
     over = threading.Event()

@@ -193,7 +193,7 @@ class Deployed:
         if is_installed_here(self.deployment.sha256):
             return load_entry_point(str(flow.entry_point))(**parameters)
         environment = environment_of(self.deployment, self.load_package)
-        return run_flow(environment, str(flow.entry_point), parameters)
+        return run_flow(environment, flow_id, str(flow.entry_point), parameters)
 
 
 def flow_name(flow: Any) -> str:

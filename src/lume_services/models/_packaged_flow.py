@@ -37,11 +37,14 @@ def flow_of(entry_point: str, environment: Environment) -> tuple[str, str]:
     return answer["name"], answer["entry_point"]
 
 
-def run_flow(environment: Environment, entry_point: str, parameters: Mapping[str, Any]) -> Any:
+def run_flow(
+    environment: Environment, flow_id: str, entry_point: str, parameters: Mapping[str, Any]
+) -> Any:
     """Run a flow; to be called in a flow of this process, whose log has what that one logs.
 
     Args:
         environment: The environment.
+        flow_id: The flow, under which its results are recorded.
         entry_point: Where the flow is in it.
         parameters: Its parameters by name.
 
@@ -67,6 +70,7 @@ def run_flow(environment: Environment, entry_point: str, parameters: Mapping[str
     answer = program.ask(
         {
             "entry_point": entry_point,
+            "flow_id": flow_id,
             "parameters": to_api(parameters, results.put_blob),
             "settings": {**settings, "LUME_BACKEND": "local"},
         },

@@ -7,7 +7,9 @@ from typing import Any
 
 from prefect import runtime
 
-from lume_services.errors import InvalidInputError
+from lume_services.context import context
+from lume_services.engine import registered_flow_id
+from lume_services.errors import InvalidInputError, LUMEServicesError
 from lume_services.results import Provenance, Result, get_result_from_string
 from lume_services.services.results import ResultsDBService
 from lume_services.tasks._made import MadeTask
@@ -20,8 +22,9 @@ def _save_db_result(
 ) -> dict[str, Any]:
     """Store a result; storing the same one again changes nothing.
 
-    A result that does not say so itself is stored with the flow run that it was computed in, and
-    with the provenance of this process.
+    A result that does not say so itself is stored with the flow run that it was computed in, with
+    the provenance of this process, and, in a run of a registered flow, with that flow and the
+    deployment and project that it belongs to.
 
     Args:
         result: The result.
@@ -35,9 +38,27 @@ def _save_db_result(
         unsaid["flow_run_id"] = runtime.flow_run.id
     if result.provenance is None:
         unsaid["provenance"] = Provenance.collect()
+    if result.flow_id is None and (flow_id := registered_flow_id()) is not None:
+        unsaid.update(_origin(flow_id, result))
     result = result.model_copy(update=unsaid)
     result.insert(service=results_db_service)
     return result.unique_rep()
+
+
+def _origin(flow_id: str, result: Result) -> dict[str, Any]:
+    """What the registry says of a flow; nothing where it does not know it, or is away."""
+    try:
+        flow = context.model_db_service().get_flow(flow_id=flow_id)
+    except LUMEServicesError:
+        return {}
+    known = {
+        "flow_id": flow_id,
+        "project_name": flow.project_name,
+        "model_id": flow.deployment.model_id,
+        "deployment_id": flow.deployment_id,
+        "version": flow.deployment.version,
+    }
+    return {name: value for name, value in known.items() if name not in result.model_fields_set}
 
 
 def _load_db_result(

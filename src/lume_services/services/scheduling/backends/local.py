@@ -83,7 +83,7 @@ class LocalBackend(Backend):
         # Importing it imports Prefect, which configuring this backend must not.
         from lume_services.engine import local_run
 
-        run = _LocalRun(local_run(flow, parameters or {}, name=name))
+        run = _LocalRun(local_run(flow, parameters or {}, name=name, registered_as=flow_id))
         run.start()
         return run
 
@@ -103,7 +103,9 @@ class LocalBackend(Backend):
         from lume_services.engine import local_run
 
         keep_results = task_name is not None
-        local = local_run(flow, parameters or {}, name=name, keep_results=keep_results)
+        local = local_run(
+            flow, parameters or {}, name=name, registered_as=flow_id, keep_results=keep_results
+        )
         value = local.execute()
         return value if task_name is None else _LocalRun(local).task_result(task_name)
 

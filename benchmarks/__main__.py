@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks import scheduling, servers
+from benchmarks import packages, scheduling, servers
 from benchmarks.measure import Row, import_time, process_time, side_by_side
 from benchmarks.models import five_milliseconds, trivial
 from lume_services.config import LUMEServicesSettings, configure, context
@@ -275,7 +275,7 @@ def main(names: list[str]) -> None:
     warnings.simplefilter("ignore")
     over = 0
     print(f"{'':42}{'ours':>12}{'floor':>12}{'ratio':>7}{'at most':>9}")
-    for benchmark in (*EMBEDDED, *servers.BENCHMARKS, *scheduling.BENCHMARKS):
+    for benchmark in (*EMBEDDED, *packages.BENCHMARKS, *servers.BENCHMARKS, *scheduling.BENCHMARKS):
         if names and benchmark.__name__ not in names:
             continue
         with tempfile.TemporaryDirectory() as folder:

@@ -43,6 +43,49 @@ def bend_twice(f: float = 1.0) -> float:
     return bend(f) + bend(2 * f)
 """
 
+RING = """
+import at
+import machine_data
+import numpy as np
+from lume.model import LUMEModel
+from lume.variables import NDVariable, ScalarVariable
+
+
+class Ring(LUMEModel):
+    \"\"\"The ESRF's lattice, its quadrupoles scaled.\"\"\"
+
+    def __init__(self):
+        self._ring = at.load_lattice(list(machine_data.__path__)[0] + "/hmba.mat")
+        self._ring.disable_6d()
+        self._quadrupoles = [one for one in self._ring if isinstance(one, at.Quadrupole)]
+        self._strengths = [one.PolynomB[1] for one in self._quadrupoles]
+        self.reset()
+
+    @property
+    def supported_variables(self):
+        return {
+            "scale": ScalarVariable(name="scale", default_value=1.0, value_range=(0.99, 1.01)),
+            "tune_x": ScalarVariable(name="tune_x", read_only=True),
+            "tune_y": ScalarVariable(name="tune_y", read_only=True),
+            "beta": NDVariable(name="beta", shape=(122, 2), unit="m", read_only=True),
+        }
+
+    def reset(self):
+        self._values = {"scale": 1.0}
+
+    def _set(self, values):
+        self._values.update(values)
+        for one, strength in zip(self._quadrupoles, self._strengths):
+            one.PolynomB[1] = strength * self._values["scale"]
+        _, ring, elements = self._ring.get_optics(at.All)
+        self._values.update(
+            tune_x=float(ring.tune[0]), tune_y=float(ring.tune[1]), beta=np.array(elements.beta)
+        )
+
+    def _get(self, names):
+        return {name: self._values[name] for name in names}
+"""
+
 
 def model_wheel(
     folder: Path,

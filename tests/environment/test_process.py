@@ -237,6 +237,21 @@ def test_it_ends_with_who_started_it(tmp_path: Path) -> None:
     wait_for(lambda: not is_alive(child))
 
 
+def test_a_forked_process_has_one_of_its_own(made: Made) -> None:
+    process = made("import os\nmodel = lambda i: {'pid': os.getpid()}")
+    ours = process.evaluate({}).outputs["pid"]
+    reader, writer = os.pipe()
+    if not (child := os.fork()):
+        os.write(writer, str(process.evaluate({}).outputs["pid"]).encode())
+        process.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert int(os.read(reader, 20)) != ours
+    assert process.evaluate({}).outputs["pid"] == ours
+    os.close(reader)
+    os.close(writer)
+
+
 def test_nothing_is_left_behind(made: Made) -> None:
     shared = Path("/dev/shm")
     before = set(shared.glob("lume-*")) if shared.exists() else set()

@@ -24,6 +24,7 @@ from lume_services.errors import (
 from lume_services.models import Model, rerun
 from tests.commands import Run
 from tests.environment.models import LENS, model_wheel
+from tests.environment.test_archive import CASES, low_limits  # noqa: F401 - a fixture
 from tests.environment.test_environments import LIBRARY
 
 VARIABLES = """
@@ -257,6 +258,18 @@ REFUSED = {
     "no model": {"source": "lens = 3\n"},
     "hangs up": {"source": "import os\nos.close(1)\nos.close(2)\nraise OSError\n"},
     "not to be had": {"requires": ["no-such-library"]},
+    "name of a library": {
+        "name": "thicklens_model",
+        "requires": ["thicklens"],
+        "files": {
+            "thicklens/__init__.py": "",
+            "thicklens/model.py": "lens = dict\n",
+            "thicklens_model-1.0.dist-info/entry_points.txt": (
+                "[orchestration]\nthicklens.model = thicklens.model:lens\n"
+            ),
+        },
+    },
+    "name of Python's own": {"name": "queue"},
     "conflict": {"requires": ["thicklens<2", "thicklens>=2"]},
     "no metadata": {"files": {"thinlens-1.0.dist-info/METADATA": ""}},
     "another name": {"files": {"thinlens-1.0.dist-info/METADATA": "Metadata-Version: 2.1\n"
@@ -366,3 +379,38 @@ def test_twenty_kills_while_a_deployment_is_stored(
     assert not list((lume_home / "environments").glob("*/packages/.incoming-*"))
     whole_ones = {p.parent for p in (lume_home / "environments").glob("*/environment.json")}
     assert {p for p in (lume_home / "environments").glob("*/") if len(p.name) == 32} == whole_ones
+
+
+@pytest.mark.usefixtures("low_limits")
+def test_no_hostile_archive_gets_anywhere(model: Model, tmp_path: Path, lume_home: Path) -> None:
+    (folder := tmp_path / "hostile").mkdir()
+    refused = 0
+    for _, filename, data, _ in CASES:
+        (folder / filename).write_bytes(data)
+        with pytest.raises(PackageError):
+            model.store_deployment(folder / filename)
+        refused += 1
+    assert refused == len(CASES) > 60
+    assert left_behind(lume_home) == []
+    assert list((lume_home / "environments" / "incoming").iterdir()) == []
+    with pytest.raises(DeploymentNotFoundError):
+        context.model_db_service().get_deployments()
+    assert {path.name for path in tmp_path.iterdir()} == {"hostile", "repository"}
+
+
+def test_a_flow_for_prefect_1_is_left_out_and_the_model_runs(model: Model, tmp_path: Path) -> None:
+    """As packages of 0.x are: an entry point for each, and Prefect 1's way to write flows."""
+    flow = "from prefect import Flow, Parameter\nwith Flow('x') as flow:\n    f = Parameter('f')\n"
+    wheel = model_wheel(
+        tmp_path,
+        flow="thinlens.flow:flow",
+        files={
+            "thinlens/flow.py": flow,
+            "thinlens/_image.py": "IMAGE = 'slaclab/thinlens:1.0'\n",
+        },
+    )
+    said: list[str] = []
+    deployment = model.store_deployment(wheel, tell=said.append)
+    assert any("docs/migrating.md#flows" in line for line in said)
+    assert deployment.image == "slaclab/thinlens:1.0"
+    assert model.run_and_return({"f": 2.0}).outputs["xp"] == -0.5e-3

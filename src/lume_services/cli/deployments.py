@@ -193,6 +193,10 @@ def _print_plan(
             for name, value in facts.items()
         ],
     )
+    if package.prefect1_flow:
+        from lume_services.models._storing import PREFECT1
+
+        note(f"Its flow is left out: {PREFECT1}")
     what = ["make its environment, unless there is one with the same", "load it there once"]
     what.append(f"store it as version {package.version} of {model!r} in project {project!r}")
     if live:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from lume_services.cli._output import (
     print_json,
     print_table,
     print_values,
+    short,
 )
 from lume_services.cli._stores import tell_of_waiting
 from lume_services.cli.models import ModelName
@@ -56,7 +58,11 @@ def run(
         recorded = " ".join(notes_of(error))
         raise ModelFailedError(f"{type(error).__name__}: {error}. {recorded}") from error
     if not isinstance(result, Result):  # what a flow of the model's own returned
-        print_json(result)
+        if isinstance(result, Mapping) and not as_json:
+            rows = [(name, short(value)) for name, value in result.items()]
+            print_table(("Name", "Value"), rows)
+        else:
+            print_json(result)
         return
     if as_json:
         print_json(as_plain(result))

@@ -118,7 +118,7 @@ class ModelProcess:
         self._end()
 
     def _channel(self) -> Channel:
-        if self._started is None or self._started.process.poll() is not None:
+        if self._started is None or not self._started.is_mine_and_alive():
             self._end()
             self._started = _Started(self._python)
             try:
@@ -180,10 +180,17 @@ class _Started:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.channel = Channel(self.process.stdout, self.process.stdin, folder)
-        self.end = weakref.finalize(self, _end, self.process, ours, folder)
+        self._owner = os.getpid()
+        self.end = weakref.finalize(self, _end, self._owner, self.process, ours, folder)
+
+    def is_mine_and_alive(self) -> bool:
+        """Whether this process started it, and not one that it was forked from."""
+        return self._owner == os.getpid() and self.process.poll() is None
 
 
-def _end(process: subprocess.Popen[bytes], lifeline: int, folder: Path) -> None:
+def _end(owner: int, process: subprocess.Popen[bytes], lifeline: int, folder: Path) -> None:
+    if owner != os.getpid():
+        return
     os.close(lifeline)
     process.kill()  # it has nothing to save
     process.wait()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lume_services.context import context
 from lume_services.environment.environments import Environment, Environments, Lock
 from lume_services.environment.process import Description, ModelProcess
+from lume_services.environment.services_wheel import wheel_digest
 from lume_services.errors import DeploymentNotFoundError, ModelFailedError, ModelLoadError
 from lume_services.models.evaluation import Outcome
 from lume_services.results import Provenance
@@ -191,7 +192,7 @@ def prune_environments() -> list[str]:
         for one in context.model_db_service().get_deployments():
             if one.environment is not None and one.sha256 is not None:
                 digest = Lock.from_document(one.environment).digest
-                keep.setdefault(digest, set()).add(one.sha256)
+                keep.setdefault(digest, {wheel_digest()}).add(one.sha256)
     return [str(folder) for folder in environments().prune(keep)]
 
 

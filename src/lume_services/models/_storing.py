@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from lume_services.environment.package import Package
 from lume_services.environment.process import ModelProcess
 from lume_services.environment.services_wheel import requirements
 from lume_services.environment.source import fetched
-from lume_services.errors import DeploymentNotFoundError, ModelDBError
+from lume_services.errors import DeploymentNotFoundError, ModelDBError, PackageError
 from lume_services.models._deployed import FLOW_NAME, PACKAGE
 from lume_services.models._packaged import environments
 from lume_services.models._packaged_flow import flow_of
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
     from lume_services.services.models import ModelDBService
     from lume_services.services.models.db.schema import Deployment
 
-__all__ = ["inspect_source", "store_package"]
+__all__ = ["PREFECT1", "inspect_source", "store_package"]
 
+PREFECT1: Final = (
+    "it is written for Prefect 1, which runs no more. `run` evaluates the model and records the "
+    "result; how to bring the flow over is in docs/migrating.md#flows"
+)
 OF_FLOWS: Final = ("prefect", "mongodb", "mysql", "postgresql")
 """Extras of LUME-services that the environments of flows have: they record what they do."""
 
@@ -60,6 +65,8 @@ def store_package(
         tell(f"Reading {source}")
         archive = _fetched(source, scratch)
         package = inspect_package(archive, tmp=scratch)
+        if package.prefect1_flow:
+            tell(f"The flow of {package.name} is left out: {PREFECT1}")
         known = _known(registry, model_id, package)
         if known is not None and known.environment is not None:
             lock = Lock.from_document(known.environment)
@@ -73,6 +80,7 @@ def store_package(
         name = f"{package.name}-{package.version}"
         environment = store.ensure(lock, name, package.sha256, lambda _: archive)
         try:
+            _check_name(package, environment)
             tell(f"Loading {package.model or package.flow}")
             variables, flows = _described(package, environment)
             return registry.store_deployment(
@@ -117,6 +125,19 @@ def _known(registry: ModelDBService, model_id: int, package: Package) -> Deploym
             "package a new version."
         )
     return None
+
+
+def _check_name(package: Package, environment: Environment) -> None:
+    """Refuse a name that another module has, which the package would hide from what needs it."""
+    name = package.import_name
+    whose = "Python itself" if name in sys.stdlib_module_names else None
+    for found in environment.folder.glob(f"lib/python*/site-packages/{name}/__init__.py"):
+        whose = f"a package that it needs ({found.parent})"
+    if whose is not None:
+        raise PackageError(
+            f"The import name {name!r} of {package.name} {package.version} is also that of "
+            f"{whose}: rename the package."
+        )
 
 
 def _described(

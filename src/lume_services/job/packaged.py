@@ -39,9 +39,6 @@ def main() -> None:
     request = json.load(sys.stdin)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what the flow prints is no answer
-    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
-        for handler in logging.getLogger(name).handlers:
-            handler.setLevel(logging.CRITICAL)  # who waits shows what is logged
     try:
         entry_point, flow = _flow(request["entry_point"])
         if "parameters" in request:

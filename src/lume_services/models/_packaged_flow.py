@@ -140,7 +140,9 @@ class _Program:
             for name, text in os.environ.items()
             if not name.upper().startswith(("LUME_", "PYTHON"))
         }
-        return {**own, "PYTHONPATH": self._path}
+        # What is logged is shown by who waits for it.
+        silent = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
+        return {**own, **silent, "PYTHONPATH": self._path}
 
 
 def _read(stream: IO[bytes], answers: SimpleQueue[bytes | None]) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.environment.models import model_wheel
 from tests.servers import Docker, Worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -32,6 +35,7 @@ def shell(tmp_path: Path, docker_variables: dict[str, str], docker: Docker) -> S
 
     def run(line: str, folder: Path = tmp_path, **more: str) -> str:
         print("$", *(f"{name}={text}" for name, text in more.items()), line)
+        started = time.monotonic()
         done = subprocess.run(
             shlex.split(line),
             cwd=folder,
@@ -40,6 +44,7 @@ def shell(tmp_path: Path, docker_variables: dict[str, str], docker: Docker) -> S
             text=True,
             check=False,
         )
+        print(f"  ({time.monotonic() - started:.1f} s)")
         shown = (done.stdout + done.stderr).strip().splitlines()
         print(*(f"  {text[:150]}" for text in shown[-6:]), sep="\n")
         assert done.returncode == 0, done.stderr[-3000:]
@@ -73,8 +78,24 @@ def test_from_a_template_to_the_same_numbers_everywhere(
     with Worker(tmp_path, {**docker_variables, "LUME_BACKEND": "process"}):
         found["process"] = json.loads(shell(run, LUME_BACKEND="process"))
     found["docker"] = json.loads(shell(run, LUME_BACKEND="docker"))
+    shell("docker rmi --force fodo-cell:0.1.0")
     assert found["local"] == found["process"] == found["docker"]
     assert found["local"]["beta_x_max"] > found["local"]["beta_x_min"] > 0
     recorded = json.loads(shell("lume-services results list 'a FODO cell' --json"))
     assert len(recorded) == 1, "one result: it is the same everywhere"
     shell("lume-services deployments prune")
+
+
+def test_without_an_image_the_environment_is_made_in_the_container(
+    shell: Shell, docker_worker: Worker, tmp_path: Path
+) -> None:
+    shell("lume-services db upgrade")
+    shell("lume-services models create --description 'a thin lens'")
+    wheel = model_wheel(tmp_path)
+    shell(f"lume-services deployments store {wheel} --model 'a thin lens'")
+    wheel.unlink()  # the container takes it from the registry
+    run = "lume-services run 'a thin lens' -p f=4.0 --json"
+    found = json.loads(shell(run, LUME_BACKEND="docker"))
+    assert found["outputs"] == {"xp": -0.25e-3, "version": "1.0"}
+    assert found["provenance"]["host"] != platform.node() or Path("/.dockerenv").exists()
+    shell(f"lume-services results rerun {found['id']}")  # exits with 1 when something differs

@@ -6,12 +6,15 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from functools import cached_property
+from functools import cache, cached_property
+from hashlib import file_digest
 from importlib.metadata import distributions
 from pathlib import Path
 from queue import Queue
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 from lume_services.context import context
 from lume_services.environment.environments import Environment, Environments, Lock
@@ -198,17 +201,25 @@ def prune_environments() -> list[str]:
 
 def is_installed_here(sha256: str | None) -> bool:
     """Whether the archive of that sha256 is what was installed for this Python, as in an image."""
+    return sha256 is not None and sha256 in _installed_archives()
+
+
+@cache
+def _installed_archives() -> set[str]:
+    """The sha256 of every archive that was installed by itself, and not from an index."""
     # https://packaging.python.org/en/latest/specifications/direct-url/
-    for found in distributions():
-        told = found.read_text("direct_url.json")
-        archive = json.loads(told).get("archive_info", {}) if told else {}
-        hashes = {
-            archive.get("hashes", {}).get("sha256"),
-            archive.get("hash", "")[len("sha256=") :],
-        }
-        if sha256 in hashes - {None, ""}:
-            return True
-    return False
+    found = set()
+    for one in distributions():
+        told = json.loads(one.read_text("direct_url.json") or "{}")
+        if "archive_info" in told:
+            # Pip before 23.1 writes down no hash: then that of the file counts, if it is there.
+            digest = told["archive_info"].get("hashes", {}).get("sha256")
+            file = Path(url2pathname(urlparse(told["url"]).path))
+            if digest is None and file.is_file():
+                with file.open("rb") as stream:
+                    digest = file_digest(stream, "sha256").hexdigest()
+            found.add(str(digest))
+    return found
 
 
 def _variable(name: str, schema: Mapping[str, Any]) -> Any:

@@ -425,7 +425,15 @@ SETTINGS = st.fixed_dictionaries(
             max_size=3,
         ),
         "environment": st.fixed_dictionaries(
-            {}, optional={"tmp_directory": PATH, "python_version": WORD}
+            {},
+            optional={
+                "tmp_directory": PATH,
+                "local_pip_repository": st.one_of(
+                    PATH, st.just("https://packages.lab.example/simple")
+                ),
+                "python_version": st.from_regex(r"3\.[0-9]{1,2}", fullmatch=True),
+                "token": TEXT,
+            },
         ),
         "job": st.dictionaries(
             st.from_regex(r"[A-Z][A-Z0-9]{0,8}(__[A-Z]{1,5})?", fullmatch=True), TEXT, max_size=3
@@ -452,6 +460,7 @@ def test_every_field_has_a_variable_with_a_meaning() -> None:
     assert {variable.name for variable in variables if variable.secret} == {
         "LUME_MODEL_DB__PASSWORD",
         "LUME_RESULTS_DB__PASSWORD",
+        "LUME_ENVIRONMENT__TOKEN",
         "LUME_FILESYSTEMS__<identifier>__OPTIONS__<option>",
         "LUME_JOB__<variable>",
     }

@@ -56,7 +56,7 @@ class EnvironmentConfig(ServiceConfig):
         None, description="Folder that is a conda channel."
     )
     tmp_directory: ExpandedPath | None = Field(
-        None, description="Where packages are unpacked; the system's own when not given."
+        None, description="Where packages are unpacked; in `LUME_HOME` when not given."
     )
     python_version: str | None = Field(
         None, pattern=r"^3\.\d+$", description="Python of the environments, `3.11`."

@@ -131,6 +131,40 @@ def test_it_is_made_once_by_many_who_want_it(environments: Environments, tmp_pat
     assert log.count("$ ") == 3  # make, install, add
 
 
+def test_another_kind_of_machine_finds_its_own_packages(
+    environments: Environments, tmp_path: Path, installer: str
+) -> None:
+    """Locked on a Mac, say: the same version, and what is needed only here as well."""
+    wheel = model_wheel(tmp_path, requires=["thicklens"])
+    _, digest = locked(environments, wheel)
+    lock = Lock(
+        f"3.{sys.version_info.minor}",
+        platform="macosx-14.0-arm64",
+        needs=("thicklens",),
+        packages=("thicklens==1.0", "pyobjc==10.0"),
+    )
+    environment = environments.ensure(lock, "thinlens-1.0", digest, lambda _: wheel)
+    process = ModelProcess(environment.python, [environment.package], "thinlens.model:lens")
+    assert set(process.describe().packages) == {"thicklens==1.0", "thinlens==1.0"}
+    process.close()
+    assert environments.ensure(lock, "x", digest, lambda _: wheel).folder == environment.folder
+
+
+def test_one_whose_python_is_gone_is_made_again(environments: Environments, tmp_path: Path) -> None:
+    wheel = model_wheel(tmp_path)
+    python = ensured(environments, wheel).python
+    python.unlink()
+    python.symlink_to("/nowhere/python3")
+    assert evaluate(ensured(environments, wheel))["version"] == "1.0"
+
+
+def test_a_need_that_is_a_file_of_this_machine(environments: Environments, tmp_path: Path) -> None:
+    library = model_wheel(tmp_path / "here", version="1.0", **LIBRARY)
+    wheel = model_wheel(tmp_path, requires=[f"thicklens @ {library.as_uri()}"])
+    with pytest.raises(PackageError, match="is a file of this machine"):
+        ensured(environments, wheel)
+
+
 def test_it_is_found_again_at_once(environments: Environments, tmp_path: Path) -> None:
     wheel = model_wheel(tmp_path)
     lock, digest = locked(environments, wheel)
@@ -208,7 +242,7 @@ def test_a_python_that_is_not_the_packages(
 
 
 def test_conda_where_there_is_none(environments: Environments, tmp_path: Path) -> None:
-    lock = Lock("3.11", (), ("genesis4>=4.6",), ("conda-forge",))
+    lock = Lock("3.11", conda=("genesis4>=4.6",), channels=("conda-forge",))
     with pytest.raises(EnvironmentBuildError, match=r"genesis4>=4\.6.*install micromamba"):
         environments.ensure(lock, "genesis", "0" * 64, lambda _: tmp_path)
     assert folders(environments) == []

@@ -73,6 +73,10 @@ VALUES: dict[str, Any] = {
     "booleans": np.array([True, False]),
     "texts": np.array(["a", "bcd"]),
     "complexes": np.array([1 + 2j]),
+    "numpy float": np.float64(0.1),
+    "single": np.float32(0.1),
+    "small integer": np.int16(7),
+    "numpy truth": np.True_,
     "times": np.array(["2026-11-26"], dtype="M8[ms]"),
     "large": np.random.default_rng(1).normal(size=(300, 1000)),
 }
@@ -85,29 +89,70 @@ def test_values_come_back_as_they_went(made: Made, name: str) -> None:
     if name == "nan":
         assert math.isnan(outputs["value"])
         return
-    if isinstance(value, np.ndarray):  # whatever it was, it is little-endian and contiguous now
-        value = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).reshape(value.shape)
     assert equal(outputs["value"], value)
     assert equal(outputs["after"], np.arange(3))
 
 
-def test_frames_and_particles_come_back(made: Made) -> None:
-    frame = pd.DataFrame({"s": [0.0, 1.5], "name": ["QF", "QD"]}, index=[3, 4])
+FRAMES = {
+    "named index": pd.DataFrame(
+        {"s": [0.0, 1.5], "name": ["QF", "QD"]}, index=pd.Index([3, 4], name="element")
+    ),
+    "range": pd.DataFrame({"x": np.arange(3, dtype=np.int16)}),
+    "times": pd.DataFrame({"x": [1.0]}, index=pd.DatetimeIndex(["2026-11-26 12:00"], name="t")),
+    "empty": pd.DataFrame({"x": np.array([], dtype="f4"), "y": np.array([], dtype=object)}),
+    "objects": pd.DataFrame({"x": pd.Series([1, "two", None], dtype=object)}),
+    "named columns": pd.DataFrame([[1.0, 2.0]], columns=pd.Index(["a", "b"], name="plane")),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_frames_come_back(made: Made, name: str) -> None:
+    frame = FRAMES[name]
+    pd.testing.assert_frame_equal(made().evaluate({"frame": frame}).outputs["frame"], frame)
+
+
+def test_particles_come_back(made: Made) -> None:
     beam = particles()
-    outputs = made().evaluate({"frame": frame, "beam": beam}).outputs
-    pd.testing.assert_frame_equal(outputs["frame"], frame)
+    outputs = made().evaluate({"beam": beam}).outputs
     assert np.array_equal(outputs["beam"].x, beam.x)
     assert outputs["beam"].species == "electron"
 
 
-def test_what_cannot_be_sent_is_named(made: Made) -> None:
-    process = made()
-    with pytest.raises(InvalidInputError, match=r"builtins\.object cannot be sent"):
-        process.evaluate({"value": object()})
+NOT_SENT = {
+    "object": (object(), "a builtins.object cannot be sent"),
+    "array of objects": (np.array([1, "x"], dtype=object), "ndarray of object cannot be sent"),
+    "masked array": (np.ma.masked_equal([1, 2], 2), "MaskedArray of int64 cannot be sent"),
+    "huge integer": (10**5000, "a builtins.int cannot be sent"),
+    "not a time": (pd.NaT, "NaTType cannot be sent"),
+    "categories": (pd.DataFrame({"x": pd.Categorical(["a"])}), "a column of category"),
+    "same name twice": (pd.DataFrame([[1, 2]], columns=["x", "x"]), "twice the same"),
+    "missing integers": (pd.DataFrame({"x": pd.array([1, None], "Int64")}), "a column of Int64"),
+    "levels": (pd.DataFrame({"x": [1]}).set_index([["a"], ["b"]]), "several levels"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_SENT)
+def test_what_would_not_arrive_as_it_is_is_refused(made: Made, name: str) -> None:
+    value, said = NOT_SENT[name]
+    process = made("KEPT = {}\ndef model(i):\n    return i\n")
+    assert process.evaluate({"x": 1}).outputs == {"x": 1}
+    with pytest.raises(InvalidInputError, match=f"^beam: .*{said}"):
+        process.evaluate({"x": 1, "beam": value})
+    assert process.evaluate({"x": 2}).outputs == {"x": 2}
+
+
+def test_an_output_that_cannot_be_sent_is_an_error_of_the_model(made: Made) -> None:
     error = made("model = lambda inputs: {'value': object()}").evaluate({}).error
     assert error is not None
     assert error["message"] == "a builtins.object cannot be sent"
-    assert process.evaluate({"value": 1}).outputs == {"value": 1}
+
+
+def test_an_input_of_a_library_that_is_not_there(made: Made, tmp_path: Path) -> None:
+    process = made("import sys\nsys.modules['pandas'] = None\nmodel = lambda i: {'n': len(i)}\n")
+    error = process.evaluate({"frame": FRAMES["range"]}).error
+    assert error is not None
+    assert "pandas" in error["message"]
+    assert process.evaluate({}).outputs == {"n": 0}
 
 
 def test_what_a_model_raises_is_told(made: Made) -> None:
@@ -151,7 +196,7 @@ def test_a_process_that_dies_is_started_again(made: Made) -> None:
         ("other = 1", "has no attribute 'model'"),
         ("model = 3", "int is not a model"),
         ("class model:\n  def __init__(self, n): pass", "missing 1 required positional argument"),
-        ("import os; os._exit(4)", r"the model's process died \(exit code 4\)"),
+        ("import os; os._exit(4)", r"The model's process died \(exit code 4\)"),
         ("raise SystemExit(2)", "SystemExit: 2"),
     ],
 )
@@ -214,7 +259,9 @@ def test_threads_take_turns(made: Made) -> None:
 def test_it_ends_with_who_started_it(tmp_path: Path) -> None:
     (tmp_path / "busy.py").write_text(
         "import os, time, pathlib\n"
-        "def model(i):\n    pathlib.Path(i['told']).write_text(str(os.getpid()))\n"
+        "import sys\n"
+        "def model(i):\n"
+        "    pathlib.Path(i['told']).write_text(f'{os.getpid()} {sys.argv[1]}')\n"
         "    while True: time.sleep(1)\n"
     )
     told = tmp_path / "told"
@@ -233,8 +280,9 @@ def test_it_ends_with_who_started_it(tmp_path: Path) -> None:
     wait_for(lambda: told.exists() and bool(told.read_text()))
     parent.kill()
     parent.wait()
-    child = int(told.read_text())
-    wait_for(lambda: not is_alive(child))
+    child, folder = told.read_text().split()
+    wait_for(lambda: not is_alive(int(child)))
+    assert not Path(folder).exists()
 
 
 def test_a_forked_process_has_one_of_its_own(made: Made) -> None:
@@ -252,13 +300,58 @@ def test_a_forked_process_has_one_of_its_own(made: Made) -> None:
     os.close(writer)
 
 
-def test_nothing_is_left_behind(made: Made) -> None:
-    shared = Path("/dev/shm")
-    before = set(shared.glob("lume-*")) if shared.exists() else set()
-    process = made()
-    process.evaluate({"value": VALUES["large"]})
+FORKS = """
+import os
+from concurrent.futures import ProcessPoolExecutor
+
+pool = ProcessPoolExecutor(2)
+
+
+def model(inputs):
+    workers = list(pool.map(abs, range(-2, 2)))
+    if inputs.get("die"):
+        os._exit(6)
+    return {"workers": workers}
+"""
+
+
+def test_a_model_that_forks_may_die(made: Made) -> None:
+    process = made(FORKS)
+    assert process.evaluate({}).outputs == {"workers": [2, 1, 0, 1]}
+    with pytest.raises(ModelFailedError, match=r"died \(exit code 6\)"):
+        process.evaluate({"die": True})
+
+
+def test_what_a_model_has_started_ends_with_it(made: Made, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    process = made(
+        "import subprocess\n"
+        "def model(i):\n"
+        "    program = subprocess.Popen(['sleep', '600'])\n"
+        "    open(i['told'], 'w').write(str(program.pid))\n"
+        "    program.wait()\n"
+    )
+
+    def evaluate() -> None:
+        with pytest.raises(ModelFailedError):
+            process.evaluate({"told": str(told)})
+
+    thread = threading.Thread(target=evaluate)
+    thread.start()
+    wait_for(lambda: told.exists() and bool(told.read_text()))
     process.close()
-    assert not shared.exists() or set(shared.glob("lume-*")) <= before
+    thread.join(20)
+    assert not thread.is_alive()
+    wait_for(lambda: not is_alive(int(told.read_text())))
+
+
+def test_nothing_is_left_behind(made: Made) -> None:
+    process = made("import sys\ndef model(i):\n    return {**i, 'folder': sys.argv[1]}\n")
+    outputs = process.evaluate({"value": VALUES["large"]}).outputs
+    folder = Path(outputs["folder"])
+    assert list(folder.iterdir()) == []
+    process.close()
+    assert not folder.exists()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:

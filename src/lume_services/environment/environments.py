@@ -5,6 +5,7 @@ Everything is in one folder::
     <digest>/                       an environment: what is locked, and nothing else
     <digest>/environment.json       written last; a folder without it is not finished
     <digest>/packages/<sha256>/     a package that runs in it; it gets its name when it is complete
+    <digest>/services/<digest>/     LUME-services, for flows that run in it
     <digest>.making                 a lock, held by who adds to it
     <digest>.using                  another, held by everybody who uses it
     incoming/                       archives that are being looked at
@@ -25,7 +26,7 @@ import shutil
 import sysconfig
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Self, TextIO
@@ -41,6 +42,7 @@ from lume_services.environment.installers import (
     running_python,
 )
 from lume_services.environment.package import Package
+from lume_services.environment.services_wheel import wheel_digest
 from lume_services.errors import PackageError
 from lume_services.services._atomic import make_folder, replacing
 from lume_services.settings import EnvironmentConfig
@@ -60,6 +62,10 @@ class Lock:
 
     python: str
     """``3.11``."""
+    platform: str = field(default_factory=sysconfig.get_platform)
+    """The kind of machine that the packages were found for, ``linux-x86_64``."""
+    needs: tuple[str, ...] = ()
+    """What was asked for, which led to these packages."""
     packages: tuple[str, ...] = ()
     """Of pip: ``name==version`` each; where conda has a part, what it leaves to pip."""
     conda: tuple[str, ...] = ()
@@ -69,8 +75,11 @@ class Lock:
     @property
     def digest(self) -> str:
         """What an environment of it is called on this kind of machine."""
-        what = [asdict(self), sysconfig.get_platform(), platform.python_implementation()]
-        return sha256(json.dumps(what).encode()).hexdigest()[:32]
+        same = [self.python, self.platform, self.packages, self.conda, self.channels]
+        here = [sysconfig.get_platform(), platform.python_implementation()]
+        # Elsewhere other packages may come of the same needs.
+        needs = self.needs if self.platform != sysconfig.get_platform() else ()
+        return sha256(json.dumps([same, here, needs]).encode()).hexdigest()[:32]
 
     def to_document(self) -> dict[str, Any]:
         """As the registry keeps it."""
@@ -79,8 +88,11 @@ class Lock:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """The inverse of ``to_document``."""
-        lists = {name: tuple(value) for name, value in document.items() if name != "python"}
-        return cls(python=document["python"], **lists)
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in document.items()
+        }
+        return cls(**values)
 
 
 class Environment:
@@ -135,21 +147,31 @@ class Environments:
                 f"{package.name} {package.version} needs Python {package.requires_python}, and "
                 f"environments have {python}: set LUME_ENVIRONMENT__PYTHON_VERSION."
             )
-        if package.conda:
-            needs = (*package.requirements, *extra)
-            return Lock(python, tuple(sorted(needs)), package.conda, package.channels)
-        wanted = [f"{package.name} @ {archive.absolute().as_uri()}"]
         # What environment.yml leaves to pip stands in no metadata of the package.
-        wanted += [*package.requirements, *extra]
-        found = map(Requirement, self._installer().resolve(wanted, python, self.log(package)))
+        needs = tuple(sorted({*package.requirements, *extra}))
+        if package.conda:
+            return Lock(
+                python, needs=needs, packages=needs, conda=package.conda, channels=package.channels
+            )
+        wanted = [f"{package.name} @ {archive.absolute().as_uri()}", *needs]
+        found = self._installer().resolve(wanted, python, self.log(package))
         own = canonicalize_name(package.name)
-        others = (str(one) for one in found if canonicalize_name(one.name) != own)
-        return Lock(python, tuple(sorted(others, key=str.lower)))
+        others = [one for one in map(Requirement, found) if canonicalize_name(one.name) != own]
+        for one in others:
+            if str(one.url or "").startswith("file:"):
+                raise PackageError(
+                    f"{package.name} {package.version} needs {one}, which is a file of this "
+                    "machine and is on no other: name a version or an address."
+                )
+        return Lock(python, needs=needs, packages=tuple(sorted(map(str, others), key=str.lower)))
 
     def ensure(
         self, lock: Lock, name: str, sha256: str, archive: Callable[[Path], Path]
     ) -> Environment:
         """An environment with a package in it, made where it is missing.
+
+        On another kind of machine than the one it was locked on, what the package needs is found
+        anew, with the same versions of what is needed on both.
 
         Of several processes that want it one makes it, and the others wait.
 
@@ -177,7 +199,7 @@ class Environments:
         return Environment(folder, package, held)
 
     def add(self, environment: Environment, digest: str, archive: Callable[[Path], Path]) -> Path:
-        """Have a further package beside an environment.
+        """Have a package beside an environment that is none of a deployment's.
 
         Args:
             environment: The environment, which the caller uses.
@@ -187,8 +209,9 @@ class Environments:
         Returns:
             The folder to import it from.
         """
-        package = environment.folder / "packages" / digest
+        package = environment.folder / "services" / digest
         if not package.is_dir():
+            package.parent.mkdir(exist_ok=True)
             with environment.folder.with_suffix(_MAKING).open("w") as making, _alone(making):
                 if not package.is_dir():
                     self._add(environment.folder, package, archive, self._log(digest[:12]))
@@ -214,14 +237,15 @@ class Environments:
         """A folder for what is looked at, removed afterwards, or by ``sweep``."""
         make_folder(parent := self._config.tmp_directory or self.folder / "incoming")
         folder = parent / f"{_SCRATCH}{secrets.token_hex(8)}"
-        lock = folder.with_suffix(".lock")
-        with lock.open("w") as held, _alone(held):
+        lock, not_held = folder.with_suffix(".lock"), folder.with_suffix(".new")
+        with not_held.open("w") as held, _alone(held):
+            not_held.rename(lock)  # so that `sweep` sees no lock that is not held yet
             folder.mkdir()
             try:
                 yield folder
             finally:
-                shutil.rmtree(folder)
-                lock.unlink()
+                shutil.rmtree(folder, ignore_errors=True)
+                lock.unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Remove what was being made by processes that were killed."""
@@ -238,7 +262,7 @@ class Environments:
                 if alone and folder.exists() and not _is_ready(folder):
                     shutil.rmtree(folder)
                 if alone:
-                    for unfinished in folder.glob(f"packages/{_INCOMING}*"):
+                    for unfinished in folder.glob(f"*/{_INCOMING}*"):
                         shutil.rmtree(unfinished)
 
     def prune(self, keep: Mapping[str, Collection[str]]) -> list[Path]:
@@ -267,6 +291,11 @@ class Environments:
                 # Unfinished from here on, should this process be killed meanwhile.
                 (environment / _READY).unlink(missing_ok=True)
                 doomed = {environment}
+            else:
+                # Of releases that are no longer used here.
+                doomed |= set(environment.glob("services/*")) - {
+                    environment / "services" / wheel_digest()
+                }
             for one in doomed:
                 shutil.rmtree(one, ignore_errors=True)
         return sorted(doomed)
@@ -282,6 +311,7 @@ class Environments:
         shutil.rmtree(folder, ignore_errors=True)
         try:
             installer = self._installer()
+            packages = lock.packages
             if lock.conda:
                 make_conda_environment(
                     folder,
@@ -294,10 +324,13 @@ class Environments:
                 )
             else:
                 installer.make(folder, lock.python, log)
+                if lock.platform != sysconfig.get_platform():
+                    found = installer.resolve(lock.needs, lock.python, log, lock.packages)
+                    packages = tuple(found)
             # What is locked is all there is; what conda leaves to pip may need more.
             options = () if lock.conda else ("--no-deps",)
-            if lock.packages:
-                installer.install(lock.packages, folder / "bin" / "python", log, *options)
+            if packages:
+                installer.install(packages, folder / "bin" / "python", log, *options)
             (folder / "packages").mkdir()
             with replacing(folder / _READY) as file:
                 file.write_text(json.dumps(lock.to_document(), indent=2), encoding="utf-8")
@@ -337,7 +370,12 @@ def _alone(held: TextIO) -> Iterator[None]:
 @contextmanager
 def _unless_held(lock: Path) -> Iterator[bool]:
     """Whether no process holds a lock, nor will meanwhile."""
-    with lock.open("w") as file:
+    try:
+        file = lock.open("w")
+    except PermissionError:  # somebody else's, in a folder for all
+        yield False
+        return
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -347,4 +385,5 @@ def _unless_held(lock: Path) -> Iterator[bool]:
 
 
 def _is_ready(folder: Path) -> bool:
-    return (folder / _READY).is_file()
+    # Its Python is a link to the one it was made with, which may have been removed since.
+    return (folder / _READY).is_file() and (folder / "bin" / "python").exists()

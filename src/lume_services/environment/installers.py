@@ -54,10 +54,18 @@ class Installer(ABC):
         """Make an empty environment with a Python, ``3.11``."""
 
     @abstractmethod
-    def resolve(self, requirements: Sequence[str], python: str, log: Path) -> list[str]:
+    def resolve(
+        self, requirements: Sequence[str], python: str, log: Path, constraints: Sequence[str] = ()
+    ) -> list[str]:
         """The exact version of each package that requirements lead to, ``name==version``.
 
-        What is required by its file, ``name @ file:///…``, is among them by its file.
+        What is required by its address, ``name @ file:///…``, is among them by its address.
+
+        Args:
+            requirements: As PEP 508 writes them.
+            python: The Python they are for, ``3.11``.
+            log: Where the output goes.
+            constraints: Versions to choose where a package is needed at all, ``name==version``.
 
         Raises:
             EnvironmentBuildError: They contradict each other, or something is not to be had.
@@ -96,12 +104,16 @@ class Uv(Installer):
         """See ``Installer.make``; uv fetches a Python that is not here."""
         self._run(log, "venv", "--clear", "--python", _interpreter(python), folder)
 
-    def resolve(self, requirements: Sequence[str], python: str, log: Path) -> list[str]:
+    def resolve(
+        self, requirements: Sequence[str], python: str, log: Path, constraints: Sequence[str] = ()
+    ) -> list[str]:
         """See ``Installer.resolve``."""
         with tempfile.TemporaryDirectory() as folder:
             listed, found = Path(folder) / "requirements.in", Path(folder) / "requirements.txt"
+            known = Path(folder) / "constraints.txt"
             listed.write_text("".join(f"{one}\n" for one in requirements), encoding="utf-8")
-            how = ("--no-header", "--no-annotate", "--python", _interpreter(python))
+            known.write_text("".join(f"{one}\n" for one in constraints), encoding="utf-8")
+            how = ("--no-header", "--no-annotate", "--python", _interpreter(python), "-c", known)
             self._run(log, "pip", "compile", *how, *self._sources(), "-o", found, listed)
             return found.read_text("utf-8").splitlines()
 
@@ -110,8 +122,7 @@ class Uv(Installer):
         self._run(log, "pip", "install", "--python", python, *options, *self._sources(), *packages)
 
     def _run(self, log: Path, *arguments: Argument) -> None:
-        # What is set up for the project in the current folder is none of this.
-        options = ["--no-config", "--no-progress", *(["--offline"] if self._is_offline() else [])]
+        options = ["--no-progress", *(["--offline"] if self._is_offline() else [])]
         _run(log, [self._program, *options, *arguments])
 
     def _is_offline(self) -> bool:
@@ -126,22 +137,22 @@ class Pip(Installer):
         shutil.rmtree(folder, ignore_errors=True)
         _run(log, [_interpreter(python), "-m", "venv", "--without-pip", folder])
 
-    def resolve(self, requirements: Sequence[str], python: str, log: Path) -> list[str]:
+    def resolve(
+        self, requirements: Sequence[str], python: str, log: Path, constraints: Sequence[str] = ()
+    ) -> list[str]:
         """See ``Installer.resolve``."""
         import json
 
         with tempfile.TemporaryDirectory() as folder:
             environment, report = Path(folder) / "environment", Path(folder) / "report.json"
             self.make(environment, python, log)
-            options = ("--dry-run", "--ignore-installed", "--report", report)
-            self._pip(environment / "bin" / "python", log, *options, *requirements)
-            found: list[dict[str, Any]] = json.loads(report.read_text("utf-8"))["install"]
-        return [
-            f"{one['metadata']['name']} @ {one['download_info']['url']}"
-            if one["is_direct"]
-            else f"{one['metadata']['name']}=={one['metadata']['version']}"
-            for one in found
-        ]
+            known = Path(folder) / "constraints.txt"
+            known.write_text("".join(f"{one}\n" for one in constraints), encoding="utf-8")
+            options = ("--dry-run", "--ignore-installed", "--report", report, "-c", known)
+            if requirements:
+                self._pip(environment / "bin" / "python", log, *options, *requirements)
+                return [_pinned(one) for one in json.loads(report.read_text("utf-8"))["install"]]
+        return []
 
     def install(self, packages: Sequence[str], python: Path, log: Path, *options: Argument) -> None:
         """See ``Installer.install``."""
@@ -151,6 +162,23 @@ class Pip(Installer):
         alone = ["--isolated"] if self.isolated else []
         command: list[Argument] = [sys.executable, "-m", "pip", *alone, "--python", python]
         _run(log, [*command, "install", *self._sources(), *arguments])
+
+
+def _pinned(installed: dict[str, Any]) -> str:
+    """A package of pip's report, as a requirement of exactly this one."""
+    # https://pip.pypa.io/en/stable/reference/installation-report/
+    name, version = installed["metadata"]["name"], installed["metadata"]["version"]
+    if not installed["is_direct"]:
+        return f"{name}=={version}"
+    where = installed["download_info"]
+    url, fragment = where["url"], []
+    if vcs := where.get("vcs_info"):
+        url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+    if digest := where.get("archive_info", {}).get("hash"):
+        fragment.append(digest)
+    if folder := where.get("subdirectory"):
+        fragment.append(f"subdirectory={folder}")
+    return f"{name} @ {url}{'#' if fragment else ''}{'&'.join(fragment)}"
 
 
 def chosen_installer(config: EnvironmentConfig, *, isolated: bool) -> Installer:
@@ -238,6 +266,7 @@ def _run(log: Path, command: Sequence[Argument]) -> None:
             stdout=file,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
+            cwd=log.parent,  # the settings of a project in the current folder are none of this
             close_fds=False,  # the lock on what is made is for it too
             check=False,
         )

@@ -22,6 +22,7 @@ import importlib
 import inspect
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -36,9 +37,11 @@ from typing import IO, Any
 
 __all__ = [
     "Channel",
+    "check_can_be_sent",
     "end_with_parent",
     "evaluation_of",
     "held_values",
+    "keep_from_forks",
     "made",
     "schema",
     "variables_of",
@@ -46,6 +49,7 @@ __all__ = [
 
 _IN_A_FILE = 1 << 20
 _KINDS_OF_ARRAYS = "biufcSUmM"
+_BITS = 10_000  # what every Python reads of JSON
 
 
 # --- What a model is -----------------------------------------------------------------------------
@@ -162,9 +166,7 @@ class Channel:
         data = bytearray()
         header = {name: _packed(value, data) for name, value in message.items()}
         if len(data) > _IN_A_FILE:
-            descriptor, header["file"] = tempfile.mkstemp(dir=self._folder)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+            header["file"] = str(self._written(data))
             data.clear()
         header["bytes"] = len(data)
         self._writer.write(json.dumps(header).encode() + b"\n")
@@ -181,7 +183,9 @@ class Channel:
         if not line.endswith(b"\n"):
             raise EOFError
         header = json.loads(line)
-        data = bytearray(self._reader.read(header.pop("bytes")))
+        data = bytearray(self._reader.read(size := header.pop("bytes")))
+        if len(data) < size:
+            raise EOFError
         if name := header.pop("file", None):
             file = Path(name)
             data = bytearray(file.stat().st_size)
@@ -192,14 +196,37 @@ class Channel:
             file.unlink()
         return {name: _unpacked(value, memoryview(data)) for name, value in header.items()}
 
+    def _written(self, data: bytearray) -> Path:
+        """A file with these bytes: in shared memory, or on the disk where that is too small."""
+        has_room = shutil.disk_usage(self._folder).free > 2 * len(data)
+        descriptor, name = tempfile.mkstemp(
+            prefix="lume-", dir=self._folder if has_room else tempfile.gettempdir()
+        )
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+        except BaseException:
+            Path(name).unlink()
+            raise
+        return Path(name)
+
+
+def check_can_be_sent(value: Any) -> None:
+    """See whether a value arrives as it is.
+
+    Raises:
+        TypeError: It does not.
+    """
+    _packed(value, bytearray())
+
 
 def _packed(value: Any, data: bytearray) -> Any:
     """A value as JSON; what JSON has no word for goes to the end of ``data``."""
     if value is None or isinstance(value, (bool, str)):
         return value
-    if type(value) in (int, float):
+    if type(value) is float or (type(value) is int and value.bit_length() < _BITS):
         return value
-    if isinstance(value, complex):
+    if type(value) is complex:
         return {"%complex": [value.real, value.imag]}
     if isinstance(value, (bytes, bytearray)):
         return {"%bytes": [_appended(value, data), len(value)]}
@@ -211,9 +238,11 @@ def _packed(value: Any, data: bytearray) -> Any:
         return {"%tuple": [_packed(one, data) for one in value]}
     if isinstance(value, list):
         return [_packed(one, data) for one in value]
-    if isinstance(value, datetime):
-        return {"%datetime": value.isoformat()}
     kinds = {(cls.__module__.partition(".")[0], cls.__name__) for cls in type(value).__mro__}
+    if ("pandas", "Timestamp") in kinds:
+        value = value.to_pydatetime()
+    if type(value) is datetime:
+        return {"%datetime": value.isoformat()}
     if ("torch", "Tensor") in kinds:
         value = value.detach().cpu().numpy()
     if kinds & {("beamphysics", "ParticleGroup"), ("pmd_beamphysics", "ParticleGroup")}:
@@ -221,29 +250,50 @@ def _packed(value: Any, data: bytearray) -> Any:
             value.write(str(file := Path(folder) / "particles.h5"))
             return {"%particles": _packed(file.read_bytes(), data)}
     if ("pandas", "DataFrame") in kinds:
-        columns = [
-            [_packed(name, data), _column(value[name].to_numpy(), data)] for name in value.columns
-        ]
-        return {"%frame": [_column(value.index.to_numpy(), data), columns]}
+        return {"%frame": _packed_frame(value, data)}
     return _packed_array(value, data)
 
 
 def _packed_array(value: Any, data: bytearray) -> Any:
     import numpy as np
 
-    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in _KINDS_OF_ARRAYS:
-        if isinstance(value, (np.bool_, np.integer, np.float64)):
-            return value.item()
-        # Little-endian, as the dtype says, and C-contiguous.
-        array = np.asarray(value, order="C")
-        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        place = _appended(array.reshape(-1).view(np.uint8).data, data)
-        return {"%array": [array.dtype.str, list(array.shape), place]}
-    raise TypeError(f"a {type(value).__module__}.{type(value).__qualname__} cannot be sent")
+    kind = value.dtype.kind if isinstance(value, (np.ndarray, np.generic)) else ""
+    # A masked array, say, is one with more to it than its numbers.
+    is_plain = type(value) is np.ndarray or isinstance(value, np.generic)
+    if not is_plain or kind not in _KINDS_OF_ARRAYS:
+        what = f"{type(value).__module__}.{type(value).__qualname__}"
+        raise TypeError(f"a {what}{f' of {value.dtype}' if kind else ''} cannot be sent")
+    array = np.asarray(value, order="C")
+    place = _appended(array.reshape(-1).view(np.uint8).data, data)
+    tag = "%array" if type(value) is np.ndarray else "%scalar"
+    return {tag: [array.dtype.str, list(array.shape), place]}
 
 
-def _column(values: Any, data: bytearray) -> Any:
-    return _packed(values if values.dtype.kind in _KINDS_OF_ARRAYS else values.tolist(), data)
+def _packed_frame(frame: Any, data: bytearray) -> Any:
+    import pandas as pd
+
+    for axis in (frame.index, frame.columns):
+        if isinstance(axis, pd.MultiIndex) or not axis.is_unique:
+            raise TypeError(
+                "a frame with an index of several levels, or twice the same, cannot be sent"
+            )
+    return [
+        _packed_column(frame.index, data),
+        _packed(frame.index.name, data),
+        _packed(frame.columns.name, data),
+        [[_packed(name, data), _packed_column(frame[name], data)] for name in frame.columns],
+    ]
+
+
+def _packed_column(column: Any, data: bytearray) -> list[Any]:
+    kind = getattr(column.dtype, "kind", "")
+    if column.dtype == getattr(column.to_numpy(), "dtype", None) and kind in _KINDS_OF_ARRAYS:
+        return ["", _packed(column.to_numpy(), data)]
+    if str(column.dtype) not in ("object", "str", "string"):
+        raise TypeError(f"a frame with a column of {column.dtype} cannot be sent")
+    # Not by name where it is how this pandas takes texts: the other may be of another time.
+    name = "object" if str(column.dtype) == "object" else "str"
+    return [name, _packed(column.tolist(), data)]
 
 
 def _appended(value: Any, data: bytearray) -> int:
@@ -261,12 +311,12 @@ def _unpacked(value: Any, data: memoryview) -> Any:
     ((tag, content),) = value.items() if len(value) == 1 else (("", None),)
     if not tag.startswith("%"):
         return {name: _unpacked(one, data) for name, one in value.items()}
-    if tag == "%array":
+    if tag in ("%array", "%scalar"):
         import numpy as np
 
         dtype, shape, place = content
         array = np.ndarray(shape, dtype, data, place)
-        return array.copy()  # aligned, and of its own
+        return array.copy() if tag == "%array" else array[()]  # aligned, and of its own
     if tag == "%bytes":
         return bytes(data[content[0] : content[0] + content[1]])
     if tag == "%complex":
@@ -279,12 +329,25 @@ def _unpacked(value: Any, data: memoryview) -> Any:
     if tag == "%dict":
         return {tuple(name) if isinstance(name, list) else name: one for name, one in content}
     if tag == "%frame":
-        import pandas as pd
-
-        index, columns = content
-        return pd.DataFrame(dict(columns), index=index)
+        return _unpacked_frame(*content)
     assert tag == "%particles", tag
     return _particles(content)
+
+
+def _unpacked_frame(index: Any, index_name: Any, columns_name: Any, columns: Any) -> Any:
+    import pandas as pd
+
+    rows = _unpacked_column(*index)
+    named = {name: pd.Series(_unpacked_column(*column), rows) for name, column in columns}
+    frame = pd.DataFrame(named, index=rows, columns=pd.Index(list(named), name=columns_name))
+    frame.index.name = index_name
+    return frame
+
+
+def _unpacked_column(dtype: str, values: Any) -> Any:
+    import pandas as pd
+
+    return pd.Index(values, dtype=dtype) if dtype else pd.Index(values)
 
 
 def _particles(content: bytes) -> Any:
@@ -302,28 +365,50 @@ def _particles(content: bytes) -> Any:
 
 def main() -> None:
     """Serve the one model that the first message names."""
-    # An interrupt is for the process that asked; it ends this one itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = os.dup(0), os.dup(1)
     # What the model prints must not get between the messages.
     os.dup2(2, 1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
-    end_with_parent(int(sys.argv[1]))
-    channel = Channel(os.fdopen(requests, "rb"), os.fdopen(answers, "wb"), Path(sys.argv[2]))
+    folder, lifeline = sys.argv[1], int(sys.argv[2])
+    end_with_parent(lifeline, folder)
+    keep_from_forks(requests, answers, lifeline)
+    channel = Channel(os.fdopen(requests, "rb"), os.fdopen(answers, "wb"), Path(folder))
     with suppress(EOFError, BrokenPipeError):
         _serve(channel)
     os._exit(0)  # threads that a model has left behind are not waited for
 
 
-def end_with_parent(lifeline: int) -> None:
-    """End this process when the pipe that its parent holds is closed, however the parent ends."""
+def end_with_parent(lifeline: int, folder: str | None = None) -> None:
+    """End when the pipe that the parent holds is closed, which it is however the parent ends.
+
+    Args:
+        lifeline: The pipe.
+        folder: A folder to remove then.
+    """
 
     def wait() -> None:
         os.read(lifeline, 1)
-        os._exit(1)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        os.killpg(0, signal.SIGKILL)  # what the model has started as well
 
+    os.set_inheritable(lifeline, False)
     threading.Thread(target=wait, daemon=True).start()
+
+
+def keep_from_forks(*descriptors: int) -> None:
+    """Close these in processes that are forked from this one.
+
+    With a copy of a pipe's end in one of them, who is at the other end would wait for it.
+    """
+
+    def close() -> None:
+        for one in descriptors:
+            with suppress(OSError):
+                os.close(one)
+
+    os.register_at_fork(after_in_child=close)
 
 
 def _serve(channel: Channel) -> None:
@@ -343,7 +428,13 @@ def _serve(channel: Channel) -> None:
         return
     channel.send(answer)
     while True:
-        request = channel.receive()
+        try:
+            request = channel.receive()
+        except EOFError:
+            raise
+        except Exception as error:  # of a library that is not here, or is another
+            channel.send(_described(error))
+            continue
         started = datetime.now(timezone.utc)
         clock = time.perf_counter()
         try:

@@ -2,7 +2,8 @@
 
 It is started as ``python -m lume_services.job.packaged``. On its standard input is one JSON object:
 ``entry_point``, and to run it ``flow_id``, ``parameters`` as ``to_api`` makes them, ``settings``
-(the ``LUME_*`` variables, secrets too, which therefore stand in no process list) and ``lifeline``.
+(the ``LUME_*`` variables, secrets too, which therefore stand in no process list). Its argument is
+the pipe of ``environment.child``.
 It answers on its standard output, a line of JSON each: any number of ``log`` entries, and at last
 ``name`` and ``entry_point`` of the flow that was found, or ``outcome``, the digest of a blob; or
 ``error``. Everything else goes to standard error.
@@ -24,7 +25,7 @@ import prefect
 from lume_services._log_record import LogRecord
 from lume_services.config import configure, context
 from lume_services.engine import local_run
-from lume_services.environment.runner import end_with_parent
+from lume_services.environment.runner import end_with_parent, keep_from_forks
 from lume_services.errors import ModelLoadError
 from lume_services.job._run import failed
 from lume_services.services.scheduling.outcomes import Outcome, from_api
@@ -37,8 +38,11 @@ _LISTEN_S: Final = 0.2
 def main() -> None:
     """Answer the one question, and end."""
     request = json.load(sys.stdin)
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    lifeline, copy = int(sys.argv[1]), os.dup(1)
+    answers = os.fdopen(copy, "w", encoding="utf-8")
     os.dup2(2, 1)  # what the flow prints is no answer
+    end_with_parent(lifeline)
+    keep_from_forks(copy, lifeline)
     try:
         entry_point, flow = _flow(request["entry_point"])
         if "parameters" in request:
@@ -54,7 +58,6 @@ def main() -> None:
 
 
 def _outcome(flow: prefect.Flow[..., Any], request: Mapping[str, Any], answers: TextIO) -> str:
-    end_with_parent(request["lifeline"])
     os.environ.update(request["settings"])
     configure()
     results = context.results_db_service()

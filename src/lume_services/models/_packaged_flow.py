@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -13,6 +12,7 @@ from threading import Thread
 from typing import IO, Any, Final
 
 from lume_services.context import context
+from lume_services.environment.child import Child, variables_for
 from lume_services.environment.environments import Environment
 from lume_services.environment.services_wheel import services_wheel, wheel_digest
 from lume_services.errors import ModelFailedError, ModelLoadError, PackageError
@@ -20,7 +20,7 @@ from lume_services.models._packaged import environments
 
 __all__ = ["flow_of", "run_flow"]
 
-_PROGRAM: Final = ("-s", "-P", "-m", "lume_services.job.packaged")
+_PROGRAM: Final = ("-s", "-P", "-u", "-m", "lume_services.job.packaged")
 _LISTEN_S: Final = 0.1
 
 
@@ -90,63 +90,43 @@ class _Program:
     def __init__(self, environment: Environment) -> None:
         services = environments().add(environment, wheel_digest(), services_wheel)
         self._python = environment.python
-        self._path = os.pathsep.join((str(environment.package), str(services)))
+        self._variables = {
+            **variables_for(environment.python),
+            # What is logged is shown by who waits for it.
+            "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+            "PYTHONPATH": os.pathsep.join((str(environment.package), str(services))),
+        }
 
     def ask(self, request: Mapping[str, Any], log: Callable[..., None]) -> dict[str, Any]:
         """Its last answer; those before it are logged in the calling thread, whose run it is."""
         from lume_services.engine import check_stop
 
-        lifeline, ours = os.pipe()
-        process = subprocess.Popen(
-            [self._python, *_PROGRAM],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=[lifeline],
-            env=self._variables(),
-        )
-        os.close(lifeline)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        answers: SimpleQueue[bytes | None] = SimpleQueue()
-        Thread(target=_read, args=(process.stdout, answers), daemon=True).start()
+        child = Child([self._python, *_PROGRAM], self._variables)
+        answers: SimpleQueue[bytes] = SimpleQueue()
+        Thread(target=_read, args=(child.answers, answers), daemon=True).start()
         try:
-            with suppress(BrokenPipeError), process.stdin:
-                process.stdin.write(json.dumps({**request, "lifeline": lifeline}).encode())
-            last: dict[str, Any] = {}
+            with suppress(BrokenPipeError), child.requests as requests:
+                requests.write(json.dumps(request).encode())
             while True:
                 check_stop()
                 with suppress(Empty):
                     line = answers.get(timeout=_LISTEN_S)
-                    if line is None:
-                        break
-                    last = json.loads(line)
-                    if "log" in last:
-                        level, task, message = last["log"]
-                        log(level, "%s", message if task is None else f"{task}: {message}")
+                    if not line:
+                        raise ModelFailedError(
+                            f"The process of the flow died (exit code {child.process.wait()}); "
+                            "what it printed may say why."
+                        )
+                    answer: dict[str, Any] = json.loads(line)
+                    if "log" not in answer:
+                        return answer
+                    level, task, message = answer["log"]
+                    log(level, "%s", message if task is None else f"{task}: {message}")
         finally:
-            process.kill()
-            process.wait()
-            os.close(ours)
-        if not last or "log" in last:
-            raise ModelFailedError(
-                f"The process of the flow died (exit code {process.returncode}); what it printed "
-                "may say why."
-            )
-        return last
-
-    def _variables(self) -> dict[str, str]:
-        own = {
-            name: text
-            for name, text in os.environ.items()
-            if not name.upper().startswith(("LUME_", "PYTHON"))
-        }
-        # What is logged is shown by who waits for it.
-        silent = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
-        return {**own, **silent, "PYTHONPATH": self._path}
+            child.end()
 
 
-def _read(stream: IO[bytes], answers: SimpleQueue[bytes | None]) -> None:
-    with stream:
+def _read(stream: IO[bytes], answers: SimpleQueue[bytes]) -> None:
+    with suppress(ValueError):  # closed meanwhile
         for line in stream:
             answers.put(line)
-    answers.put(None)
+    answers.put(b"")

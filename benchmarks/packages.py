@@ -12,7 +12,7 @@ from tests.environment.models import RING, model_wheel
 from benchmarks.measure import Row
 from lume_services.context import context
 from lume_services.models import Model
-from lume_services.models._packaged import PackagedEvaluator
+from lume_services.models._packaged import PackagedEvaluator, environment_of
 
 
 def packaged_model(folder: Path) -> Iterator[Row]:
@@ -23,7 +23,7 @@ def packaged_model(folder: Path) -> Iterator[Row]:
     load_package = context.model_db_service().load_package
 
     def found_again() -> object:
-        return PackagedEvaluator(deployment, load_package).environment
+        return environment_of(deployment, load_package)
 
     reused = statistics.median(_seconds(found_again) for _ in range(20))
     yield Row("packaged ring: its environment found again", reused, "50 ms", 0.050, 1.0)

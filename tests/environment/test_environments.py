@@ -62,7 +62,7 @@ def folders(environments: Environments) -> list[str]:
 
 
 def evaluate(environment: Environment, name: str = "thinlens") -> dict[str, object]:
-    process = ModelProcess(environment.python, [environment.package], f"{name}.model:lens")
+    process = ModelProcess(environment, f"{name}.model:lens")
     try:
         return dict(process.evaluate({"f": 2.0}).outputs)
     finally:
@@ -78,7 +78,7 @@ def test_a_package_and_what_it_needs(
     environment = environments.ensure(lock, "thinlens-1.0", digest, lambda _: wheel)
     assert evaluate(environment) == {"xp": -0.5e-3, "version": "1.0"}
     assert Lock.from_document(json.loads(json.dumps(lock.to_document()))) == lock
-    there = ModelProcess(environment.python, [environment.package], "thinlens.model:lens")
+    there = ModelProcess(environment, "thinlens.model:lens")
     assert {"thicklens==1.0", "thinlens==1.0"} <= set(there.describe().packages)
     there.close()
 
@@ -144,7 +144,7 @@ def test_another_kind_of_machine_finds_its_own_packages(
         packages=("thicklens==1.0", "pyobjc==10.0"),
     )
     environment = environments.ensure(lock, "thinlens-1.0", digest, lambda _: wheel)
-    process = ModelProcess(environment.python, [environment.package], "thinlens.model:lens")
+    process = ModelProcess(environment, "thinlens.model:lens")
     assert set(process.describe().packages) == {"thicklens==1.0", "thinlens==1.0"}
     process.close()
     assert environments.ensure(lock, "x", digest, lambda _: wheel).folder == environment.folder

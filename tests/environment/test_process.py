@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,15 @@ from tests.equality import equal
 
 ECHO = "def model(inputs):\n    return inputs\n"
 
+
+@dataclass
+class Here:
+    """In the place of an environment: this Python, and a folder with a package."""
+
+    package: Path
+    python: Path = Path(sys.executable)
+
+
 Made = Callable[..., ModelProcess]
 
 
@@ -34,7 +44,7 @@ def made(tmp_path: Path) -> Iterator[Made]:
 
     def make(source: str = ECHO, name: str = "model") -> ModelProcess:
         (tmp_path / "own_model.py").write_text(source)
-        processes.append(ModelProcess(Path(sys.executable), [tmp_path], f"own_model:{name}"))
+        processes.append(ModelProcess(Here(tmp_path), f"own_model:{name}"))
         return processes[-1]
 
     yield make
@@ -271,9 +281,9 @@ def test_it_ends_with_who_started_it(tmp_path: Path) -> None:
             "-c",
             "import sys; from pathlib import Path\n"
             "from lume_services.environment.process import ModelProcess\n"
+            "from tests.environment.test_process import Here\n"
             "folder = Path(sys.argv[1])\n"
-            "ModelProcess(Path(sys.executable), [folder], 'busy:model')"
-            ".evaluate({'told': str(folder / 'told')})",
+            "ModelProcess(Here(folder), 'busy:model').evaluate({'told': str(folder / 'told')})",
             str(tmp_path),
         ]
     )

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -96,7 +97,10 @@ def test_from_a_package_to_a_result(model: Model, tmp_path: Path, lume_home: Pat
     assert deployment.is_live
     assert (deployment.version, deployment.kind) == ("1.0", "package")
     assert deployment.source == str(wheel)
-    assert deployment.environment == {"python": f"3.{sys.version_info.minor}"}
+    assert deployment.environment == {
+        "python": f"3.{sys.version_info.minor}",
+        "platform": sysconfig.get_platform(),
+    }
     assert [line.split()[0] for line in said] == ["Reading", "Finding", "Installing", "Loading"]
     result = model.evaluate({"f": 4.0})
     assert result.outputs == {"xp": -0.25e-3, "version": "1.0"}
@@ -268,6 +272,10 @@ REFUSED = {
                 "[orchestration]\nthicklens.model = thicklens.model:lens\n"
             ),
         },
+    },
+    "another module of a library's name": {
+        "requires": ["thicklens"],
+        "files": {"thicklens.py": "focal = None\n"},
     },
     "name of Python's own": {"name": "queue"},
     "conflict": {"requires": ["thicklens<2", "thicklens>=2"]},

@@ -10,7 +10,7 @@ import pytest
 
 from lume_services.config import LUMEServicesSettings, configure, context
 from lume_services.errors import InvalidInputError, ModelFailedError, PackageError
-from lume_services.models import Model
+from lume_services.models import Model, rerun
 from lume_services.services.scheduling.backends import RunState
 from tests.environment.models import model_wheel
 from tests.environment.test_process import is_alive, wait_for
@@ -96,6 +96,13 @@ def test_it_gives_what_it_returns_and_records(
     assert model.evaluate({"f": 4.0}).outputs["xp"] == -0.25e-3
 
 
+def test_what_it_records_is_computed_again(model: Model) -> None:
+    """By the model of that version at the recorded inputs, which here bends once, not twice."""
+    model.run_and_return({"f": 5.0})
+    (result,) = model.get_results({"inputs.f": 5.0})
+    assert {one.name: one.now for one in rerun(result)} == {"xp": -0.2e-3, "version": "1.0"}
+
+
 def test_what_it_raises(model: Model) -> None:
     with pytest.raises(LookupError, match=r"no lens of f=1\.0") as raised:
         model.run_and_return({"how": "raise"})
@@ -133,7 +140,7 @@ def test_passwords_are_in_no_process_list(
     assert b"s3cret-token" not in shown
 
 
-def test_a_flow_that_cannot_be_loaded_is_refused(model: Model, tmp_path: Path) -> None:
+def test_a_flow_that_cannot_be_loaded_is_refused(model: Model, tmp_path: Path, home: Path) -> None:
     for version, source, said in (
         ("2.0", "import no_such_module\nflow = 1\n", "No module named 'no_such_module'"),
         ("2.1", "flow = 1\n", "is not a flow, and thinlens.flow makes none"),
@@ -149,4 +156,6 @@ def test_a_flow_that_cannot_be_loaded_is_refused(model: Model, tmp_path: Path) -
             model.store_deployment(wheel)
         print(f"refused in {time.monotonic() - started:.1f} s")
     assert model.load_deployment().version == "1.0"
+    packages = home.glob("environments/*/packages/*")
+    assert [path.name for path in packages] == [model.deployment.sha256]
     assert os.environ.get("PREFECT_API_URL") is None

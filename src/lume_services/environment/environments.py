@@ -8,6 +8,7 @@ Everything is in one folder::
     <digest>/services/<digest>/     LUME-services, for flows that run in it
     <digest>.making                 a lock, held by who adds to it
     <digest>.using                  another, held by everybody who uses it
+    using/<digest>-<sha256>         another, held by everybody who uses that package in it
     incoming/                       archives that are being looked at
     logs/                           what the programs that make them have said
 
@@ -24,7 +25,7 @@ import platform
 import secrets
 import shutil
 import sysconfig
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -98,11 +99,15 @@ class Lock:
 class Environment:
     """An environment with a package in it; it is not removed while this object lives."""
 
-    def __init__(self, folder: Path, package: Path, held: TextIO) -> None:
+    def __init__(self, folder: Path, package: Path, held: Sequence[TextIO]) -> None:
         self.folder = folder
-        self.package = package
-        """Folder to import the package from."""
+        self._package = package
         self._held = held
+
+    @property
+    def package(self) -> Path:
+        """Folder to import the package from."""
+        return self._package
 
     @property
     def python(self) -> Path:
@@ -111,7 +116,8 @@ class Environment:
 
     def let_go(self) -> None:
         """Use it no more."""
-        self._held.close()
+        for lock in self._held:
+            lock.close()
 
 
 class Environments:
@@ -186,9 +192,7 @@ class Environments:
         """
         folder = self.folder / lock.digest
         package = folder / "packages" / sha256
-        make_folder(self.folder)
-        held = folder.with_suffix(_USING).open("w")
-        fcntl.flock(held, fcntl.LOCK_SH)
+        held = [self._used(folder.with_suffix(_USING)), self._used(self._lock_of(package))]
         if not (_is_ready(folder) and package.is_dir()):
             with folder.with_suffix(_MAKING).open("w") as making, _alone(making):
                 log = self._log(name)
@@ -281,24 +285,37 @@ class Environments:
         return removed
 
     def _prune(self, environment: Path, keep: Collection[str]) -> list[Path]:
-        making, using = (environment.with_suffix(suffix) for suffix in (_MAKING, _USING))
-        with _unless_held(making) as nobody_makes, _unless_held(using) as nobody_uses:
-            if not (nobody_makes and nobody_uses):
+        removed = []
+        with _unless_held(environment.with_suffix(_MAKING)) as nobody_makes:
+            if not nobody_makes:
                 return []
-            packages = set(environment.glob("packages/*"))
-            doomed = {one for one in packages if one.name not in keep}
-            if doomed == packages:
-                # Unfinished from here on, should this process be killed meanwhile.
-                (environment / _READY).unlink(missing_ok=True)
-                doomed = {environment}
-            else:
-                # Of releases that are no longer used here.
-                doomed |= set(environment.glob("services/*")) - {
-                    environment / "services" / wheel_digest()
-                }
-            for one in doomed:
-                shutil.rmtree(one, ignore_errors=True)
-        return sorted(doomed)
+            for package in sorted(environment.glob("packages/*")):
+                with _unless_held(self._lock_of(package)) as nobody_uses:
+                    if nobody_uses and package.name not in keep:
+                        shutil.rmtree(package)
+                        removed.append(package)
+            with _unless_held(environment.with_suffix(_USING)) as nobody_uses:
+                if nobody_uses and not any(environment.glob("packages/*")):
+                    # Unfinished from here on, should this process be killed meanwhile.
+                    (environment / _READY).unlink(missing_ok=True)
+                    shutil.rmtree(environment)
+                    removed = [environment]
+                elif nobody_uses:
+                    for one in environment.glob("services/*"):
+                        if one.name != wheel_digest():  # of a release that is no longer here
+                            shutil.rmtree(one)
+                            removed.append(one)
+        return removed
+
+    def _lock_of(self, package: Path) -> Path:
+        return self.folder / "using" / f"{package.parent.parent.name}-{package.name}"
+
+    def _used(self, lock: Path) -> TextIO:
+        """A lock that is shared with others."""
+        make_folder(lock.parent)
+        held = lock.open("w")
+        fcntl.flock(held, fcntl.LOCK_SH)
+        return held
 
     def _installer(self) -> Installer:
         return chosen_installer(self._config, isolated=self._isolated)

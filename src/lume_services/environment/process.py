@@ -6,13 +6,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from lume_services.environment import runner
 from lume_services.environment.child import Child, variables_for
@@ -23,6 +23,18 @@ __all__ = ["Description", "Evaluation", "ModelProcess"]
 
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
 _END_S: Final = 2.0
+
+
+class HasPackage(Protocol):
+    """What a model runs in: an ``Environment``, or the like."""
+
+    @property
+    def python(self) -> Path:
+        """Its Python."""
+
+    @property
+    def package(self) -> Path:
+        """Folder to import the package from, searched before those of that Python."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +70,14 @@ class ModelProcess:
     Any number of threads may use it; it evaluates one after the other.
 
     Args:
-        python: The Python of the environment.
-        path: Folders with the package, searched before those of the environment.
+        environment: The environment, with the package.
         entry_point: ``module:name`` of the model.
     """
 
-    def __init__(self, python: Path, path: Sequence[Path], entry_point: str) -> None:
-        self._python = python
-        self._first = {"entry_point": entry_point, "path": [str(folder) for folder in path]}
+    def __init__(self, environment: HasPackage, entry_point: str) -> None:
+        self._environment = environment  # which stays while this object lives
+        self._python = environment.python
+        self._first = {"entry_point": entry_point, "path": [str(environment.package)]}
         self._entry_point = entry_point
         self._lock = Lock()
         self._child: Child | None = None

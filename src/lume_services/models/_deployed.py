@@ -113,7 +113,7 @@ class Deployed:
     @property
     def _key(self) -> tuple[str | None, ...]:
         code = self.deployment.sha256 if self.is_package else None
-        return self.flow.flow_id, self.deployment.entry_point, code
+        return self.run_flow.flow_id, self.deployment.entry_point, code
 
     def _load(self) -> Evaluator | PackagedEvaluator:
         if not self.is_package:

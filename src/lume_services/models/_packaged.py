@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import cache, cached_property
 from hashlib import file_digest
 from importlib.metadata import distributions
 from pathlib import Path
-from queue import Queue
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
@@ -18,7 +19,7 @@ from urllib.request import url2pathname
 
 from lume_services.context import context
 from lume_services.environment.environments import Environment, Environments, Lock
-from lume_services.environment.process import Description, ModelProcess
+from lume_services.environment.process import ModelProcess
 from lume_services.environment.services_wheel import wheel_digest
 from lume_services.errors import DeploymentNotFoundError, ModelFailedError, ModelLoadError
 from lume_services.models.evaluation import Outcome
@@ -36,7 +37,6 @@ __all__ = [
     "environment_of",
     "environments",
     "is_installed_here",
-    "outcomes_of",
     "prune_environments",
 ]
 
@@ -61,26 +61,18 @@ class PackagedEvaluator:
             name: _variable(name, schema) for name, schema in (deployment.variables or {}).items()
         }
 
-    @cached_property
-    def environment(self) -> Environment:
-        """Its environment, made where it is missing.
-
-        Raises:
-            EnvironmentBuildError: It could not be made.
-            PackageError: The registry does not have the package.
-        """
-        return environment_of(self._deployment, self._load_package)
+        # With other settings it may be another environment.
+        context.close_at_end(self)
 
     @cached_property
     def process(self) -> ModelProcess:
-        """Where it is evaluated."""
-        return self.new_process()
+        """Where it is evaluated.
 
-    def new_process(self) -> ModelProcess:
-        """A further process, for points that are evaluated at the same time."""
-        environment = self.environment
-        entry_point = str(self._deployment.entry_point)
-        return ModelProcess(environment.python, [environment.package], entry_point)
+        Raises:
+            EnvironmentBuildError: Its environment could not be made.
+            PackageError: The registry does not have the package.
+        """
+        return self._new_process()
 
     def check(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Check inputs and fill in defaults: see ``Evaluator.check``."""
@@ -89,27 +81,68 @@ class PackagedEvaluator:
         return checked_inputs(inputs, self.variables, default_values(self.variables))
 
     def outcome(self, inputs: Mapping[str, Any]) -> Outcome:
-        """Evaluate at inputs that ``check`` has returned; an exception is part of the outcome."""
-        return outcome_of(self.process, inputs)
+        """Evaluate at inputs that ``check`` has returned; an exception is part of the outcome.
+
+        Raises:
+            PackageError: The model cannot be loaded.
+        """
+        self.process.describe()
+        return _outcome(self.process, inputs)
+
+    @contextmanager
+    def processes(self, count: int) -> Iterator[Callable[[Mapping[str, Any]], Outcome]]:
+        """So many processes; what is yielded evaluates in one that is idle, and waits for it.
+
+        Raises:
+            PackageError: The model cannot be loaded.
+        """
+        self.process.describe()
+        others = [self._new_process() for _ in range(count - 1)]
+        idle: SimpleQueue[ModelProcess] = SimpleQueue()
+        for process in (self.process, *others):
+            idle.put(process)
+
+        def outcome(inputs: Mapping[str, Any]) -> Outcome:
+            process = idle.get()
+            try:
+                return _outcome(process, inputs)
+            finally:
+                idle.put(process)
+
+        try:
+            yield outcome
+        except BaseException:  # whatever they are doing, it is for nobody
+            self.process.close()
+            raise
+        finally:
+            for process in others:
+                process.close()
 
     def provenance(self, outcome: Outcome) -> Provenance:
         """Where and when an outcome came about, and with what."""
-        found: Description = self.process.describe()
+        found = self.process.describe()
         return Provenance.collect(
             outcome.started, outcome.duration_s, python=found.python, packages=found.packages
         )
 
+    def close(self) -> None:
+        """End its process; the next evaluation starts one by the settings of then."""
+        if "process" in self.__dict__:
+            self.process.close()
+            del self.process
 
-def outcome_of(process: ModelProcess, inputs: Mapping[str, Any]) -> Outcome:
+    def _new_process(self) -> ModelProcess:
+        environment = environment_of(self._deployment, self._load_package)
+        return ModelProcess(environment, str(self._deployment.entry_point))
+
+
+def _outcome(process: ModelProcess, inputs: Mapping[str, Any]) -> Outcome:
     """What comes of a point in a process; a process that dies is part of it."""
-    from datetime import UTC, datetime
-
-    started = datetime.now(UTC)
+    started, clock = datetime.now(UTC), time.perf_counter()
     try:
         found = process.evaluate(inputs)
-    except ModelFailedError as error:
-        took = (datetime.now(UTC) - started).total_seconds()
-        return Outcome(started, took, {}).failed(error)
+    except Exception as error:  # it died, or a value cannot be sent
+        return Outcome(started, time.perf_counter() - clock, {}).failed(error)
     exception = None
     if found.error is not None:
         failure = RemoteFailure(
@@ -117,33 +150,6 @@ def outcome_of(process: ModelProcess, inputs: Mapping[str, Any]) -> Outcome:
         )
         exception = failure.exception(ModelFailedError)
     return Outcome(found.started, found.duration_s, found.outputs, found.error, exception)
-
-
-def outcomes_of(
-    evaluator: PackagedEvaluator, points: Sequence[Mapping[str, Any]], workers: int
-) -> Iterator[tuple[int, Outcome]]:
-    """Evaluate points in so many processes; the number of each point and what came of it."""
-    idle: Queue[ModelProcess] = Queue()
-    processes = [evaluator.new_process() for _ in range(min(workers, len(points)))]
-    for process in processes:
-        idle.put(process)
-
-    def evaluate(number: int) -> tuple[int, Outcome]:
-        process = idle.get()
-        try:
-            return number, outcome_of(process, points[number])
-        finally:
-            idle.put(process)
-
-    executor = ThreadPoolExecutor(max(len(processes), 1))
-    try:
-        futures = [executor.submit(evaluate, number) for number in range(len(points))]
-        for future in as_completed(futures):
-            yield future.result()
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.close()
 
 
 def environments() -> Environments:

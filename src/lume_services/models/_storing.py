@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PREFECT1", "inspect_source", "store_package"]
 
+_IN_JSON: Final = (bool, int, float, str, list)
 PREFECT1: Final = (
     "it is written for Prefect 1, which runs no more. `run` evaluates the model and records the "
     "result; how to bring the flow over is in docs/migrating.md#flows"
@@ -130,14 +131,24 @@ def _known(registry: ModelDBService, model_id: int, package: Package) -> Deploym
 def _check_name(package: Package, environment: Environment) -> None:
     """Refuse a name that another module has, which the package would hide from what needs it."""
     name = package.import_name
-    whose = "Python itself" if name in sys.stdlib_module_names else None
-    for found in environment.folder.glob(f"lib/python*/site-packages/{name}/__init__.py"):
-        whose = f"a package that it needs ({found.parent})"
-    if whose is not None:
+    if name in sys.stdlib_module_names:
         raise PackageError(
-            f"The import name {name!r} of {package.name} {package.version} is also that of "
-            f"{whose}: rename the package."
+            f"The import name {name!r} of {package.name} {package.version} is also that of a "
+            "module of Python's own: rename the package."
         )
+    own = _modules(environment.package)
+    for folder in environment.folder.glob("lib/python*/site-packages"):
+        for name in sorted(own & _modules(folder)):
+            raise PackageError(
+                f"{package.name} {package.version} brings a module {name!r}, and so does what it "
+                f"needs ({folder / name}): rename it."
+            )
+
+
+def _modules(folder: Path) -> set[str]:
+    """Names that can be imported from a folder; parts of a package that several share are none."""
+    files = {path.name.partition(".")[0] for path in folder.glob("*.*") if path.is_file()}
+    return files | {path.parent.name for path in folder.glob("*/__init__.py")}
 
 
 def _described(
@@ -147,15 +158,15 @@ def _described(
     variables: dict[str, Any] | None = None
     flows: dict[str, str | None] = {}
     if package.model is not None:
-        process = ModelProcess(environment.python, [environment.package], package.model)
+        process = ModelProcess(environment, package.model)
         try:
             found = process.describe()
         finally:
             process.close()
         variables = found.variables
         for name, value in found.held.items():
-            variables[name].setdefault("default_value", None)
-            if variables[name]["default_value"] is None:
+            value = value.tolist() if hasattr(value, "tolist") else value
+            if variables[name].get("default_value") is None and isinstance(value, _IN_JSON):
                 variables[name]["default_value"] = value
         flows[FLOW_NAME] = None
     if package.flow is not None:

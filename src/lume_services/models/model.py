@@ -116,7 +116,7 @@ class Model:
         registry = service or context.model_db_service()
         flow = registry.get_flow(flow_id=flow_id)
         model = cls(flow.deployment.model_id, service=service)
-        model._use(flow.deployment, [flow])
+        model._use(flow.deployment)
         return model
 
     @classmethod
@@ -471,9 +471,8 @@ class Model:
         assert self._in_use is not None
         return self._in_use
 
-    def _use(self, deployment: Deployment, flows: list[Flow] | None = None) -> Deployed:
-        if flows is None:
-            flows = self._flows_of(deployment.deployment_id)
+    def _use(self, deployment: Deployment) -> Deployed:
+        flows = self._flows_of(deployment.deployment_id)
         self._in_use = Deployed(deployment, flows, self._registry.load_package)
         return self._in_use
 

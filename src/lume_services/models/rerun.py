@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,9 +66,9 @@ def rerun(result: Result) -> list[Difference]:
 def _difference(name: str, recorded: Any, now: Any) -> Difference | None:
     if canonical_hash(encode(recorded, path=name)) == canonical_hash(encode(now, path=name)):
         return None
-    try:
-        distance = np.abs(np.asarray(now, dtype=complex) - np.asarray(recorded, dtype=complex))
-        largest = float(np.max(distance)) if distance.size else None
-    except (TypeError, ValueError):  # no numbers, or of another shape
-        largest = None
+    largest = None
+    with suppress(TypeError, ValueError):  # no numbers
+        new, old = np.asarray(now, dtype=complex), np.asarray(recorded, dtype=complex)
+        if new.shape == old.shape and new.size:
+            largest = float(np.max(np.abs(new - old)))
     return Difference(name, recorded, now, largest)

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from lume_services.errors import (
     ResultsDBUnavailableError,
     SerializationError,
 )
-from lume_services.models._packaged import PackagedEvaluator, outcomes_of
+from lume_services.models._packaged import PackagedEvaluator
 from lume_services.models._recorder import Recorder
 from lume_services.models._workers import evaluate_remotely, pool, without_main
 from lume_services.models.evaluation import Evaluator, Outcome
@@ -133,9 +133,10 @@ def _evaluate(
             stacklevel=4,
         )
     evaluator = deployed.evaluator
+    if not points:
+        return
     if isinstance(evaluator, PackagedEvaluator):
-        for number, outcome in outcomes_of(evaluator, points, _worker_count(max_workers) or 1):
-            record(number, outcome)
+        _evaluate_in_environment(evaluator, points, _worker_count(max_workers) or 1, record)
     elif entry_point is None or max_workers == 0:
         _evaluate_here(evaluator, points, record)
     else:
@@ -152,6 +153,29 @@ def _worker_count(max_workers: int | None) -> int:
 def _evaluate_here(evaluator: Evaluator, points: Sequence[Point], record: Record) -> None:
     for number, point in enumerate(points):
         record(number, evaluator.outcome(point))
+
+
+def _evaluate_in_environment(
+    evaluator: PackagedEvaluator, points: Sequence[Point], workers: int, record: Record
+) -> None:
+    """Evaluate points of a packaged model in several processes, in no particular order."""
+    workers = min(workers, len(points))
+    running: dict[Future[Outcome], int] = {}
+    executor = ThreadPoolExecutor(workers or 1)
+    with evaluator.processes(workers) as outcome:
+        try:
+            waiting = deque(range(len(points)))
+            while waiting or running:
+                while waiting and len(running) < workers * _AHEAD:
+                    number = waiting.popleft()
+                    running[executor.submit(outcome, points[number])] = number
+                wait(running, return_when=FIRST_COMPLETED)
+                _record_done(running, record)
+        except BaseException:
+            _record_done(running, record)
+            raise
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _evaluate_in_pool(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,12 @@ from prefect import runtime
 
 from lume_services.context import context
 from lume_services.engine import registered_flow_id
-from lume_services.errors import InvalidInputError, LUMEServicesError
+from lume_services.errors import (
+    FlowNotFoundError,
+    InvalidInputError,
+    LUMEServicesError,
+    LUMEServicesWarning,
+)
 from lume_services.results import Provenance, Result, get_result_from_string
 from lume_services.services.results import ResultsDBService
 from lume_services.tasks._made import MadeTask
@@ -46,11 +52,19 @@ def _save_db_result(
 
 
 def _origin(flow_id: str, result: Result) -> dict[str, Any]:
-    """What the registry says of a flow; nothing where it does not know it, or is away."""
+    """What the registry says of a flow; nothing where it does not know it."""
     try:
         flow = context.model_db_service().get_flow(flow_id=flow_id)
-    except LUMEServicesError:
+    except FlowNotFoundError:
         return {}
+    except LUMEServicesError as error:  # the result is not lost for that
+        warnings.warn(
+            f"A result is stored without its project, model and version, only with flow_id="
+            f"{flow_id!r}: {error}",
+            LUMEServicesWarning,
+            stacklevel=2,
+        )
+        return {"flow_id": flow_id}
     known = {
         "flow_id": flow_id,
         "project_name": flow.project_name,

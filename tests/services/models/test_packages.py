@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -104,3 +105,20 @@ def test_a_damaged_archive_is_not_given_out(
     with pytest.raises(PackageError, match="is damaged"):
         service.load_package(digest, folder)
     assert list(folder.iterdir()) == []
+
+
+def test_many_store_the_same_archive_at_once(
+    service: ModelDBService, model_id: int, archive: Path, tmp_path: Path
+) -> None:
+    models = [service.store_model("Ada", "SLAC", "LCLS", "cu_hxr", f"{n}") for n in range(4)]
+
+    def store(model: int) -> int:
+        return service.store_deployment(model, "1.0", archive=archive, flows=FLOWS)
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(store, models * 2))
+    assert made[:4] == made[4:]
+    assert len(set(made)) == 4
+    digest = sha256(archive.read_bytes()).hexdigest()
+    (folder := tmp_path / "again").mkdir()
+    assert service.load_package(digest, folder).read_bytes() == archive.read_bytes()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import file_digest, sha256
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -52,15 +53,17 @@ def load(connection: Connection, digest: str, folder: Path) -> Path:
     name = connection.scalar(select(PACKAGE.c.filename).where(PACKAGE.c.sha256 == digest))
     if name is None:
         raise PackageError(f"The registry has no package whose sha256 is {digest}.")
-    parts = connection.execute(
-        select(PACKAGE_PART.c.data)
-        .where(PACKAGE_PART.c.sha256 == digest)
-        .order_by(PACKAGE_PART.c.number)
-    )
     archive = folder / Path(name).name
     found = sha256()
     with archive.open("wb") as file:
-        for (data,) in parts:
+        # One by one, as drivers keep a whole answer in memory.
+        for number in count():
+            part = select(PACKAGE_PART.c.data).where(
+                PACKAGE_PART.c.sha256 == digest, PACKAGE_PART.c.number == number
+            )
+            data = connection.scalar(part)
+            if data is None:
+                break
             found.update(data)
             file.write(data)
     if found.hexdigest() != digest:

@@ -203,7 +203,11 @@ class ModelDBService:
                 values["sha256"] = _packages.store(connection, archive)
             return _deployments.store(connection, values, version, new_flows, is_live=is_live)
 
-        return self._model_db.run(store, write=True)
+        try:
+            return self._model_db.run(store, write=True)
+        except ConstraintError:
+            # Another process was first to store the same archive; or it is another constraint.
+            return self._model_db.run(store, write=True)
 
     def load_package(self, sha256: str, folder: Path) -> Path:
         """Write the archive of a package into a folder.

@@ -56,7 +56,7 @@ def test_the_command_says_what_the_package_is(run: Run, tmp_path: Path) -> None:
     shown = ("my-model", "1.2.0", "my_model.model:MyModel", "my_model.flow:run", "numpy>=1.20")
     for text in (*shown, "lab.example/my-model:1", ">=3.9", f"{path.stat().st_size} bytes"):
         assert text in done.out
-    assert done.err == "Nothing would stop its deployment.\n"
+    assert done.err == "Nothing that can be seen without installing it would stop its deployment.\n"
 
 
 def test_the_command_tells_each_problem_with_exit_code_2(run: Run, tmp_path: Path) -> None:

@@ -265,7 +265,7 @@ def test_code_that_changed_since_it_was_registered_is_told(
 
 
 def test_a_version_stays_in_its_project(quadrupole: Model) -> None:
-    with pytest.raises(ModelDBError, match=r"'evaluate' of project 'local'.*new version"):
+    with pytest.raises(ModelDBError, match=r"stored in the project 'local', not in 'other'"):
         quadrupole.register(physics.Quadrupole, version="1.0.0", project_name="other")
 
 

@@ -101,7 +101,7 @@ def test_from_a_package_to_a_result(model: Model, tmp_path: Path, lume_home: Pat
         "python": f"3.{sys.version_info.minor}",
         "platform": sysconfig.get_platform(),
     }
-    assert [line.split()[0] for line in said] == ["Reading", "Finding", "Installing", "Loading"]
+    assert [line.split()[0] for line in said] == ["Reading", "Finding", "Making", "Loading"]
     result = model.evaluate({"f": 4.0})
     assert result.outputs == {"xp": -0.25e-3, "version": "1.0"}
     assert (result.deployment_id, result.version) == (deployment.deployment_id, "1.0")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lume_services.config import LUMEServicesSettings, configure, context
-from lume_services.errors import InvalidInputError, ModelFailedError, PackageError
+from lume_services.errors import InvalidInputError, ModelFailedError, ModelLoadError, PackageError
 from lume_services.models import Model, rerun
 from lume_services.services.scheduling.backends import RunState
 from tests.environment.models import model_wheel
@@ -111,6 +111,16 @@ def test_what_it_raises(model: Model) -> None:
         model.run_and_return({"focal": 1.0})
     with pytest.raises(ModelFailedError, match=r"died \(exit code 5\)"):
         model.run_and_return({"how": "die"})
+
+
+def test_an_environment_of_another_release_is_recognised(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "lume_services.models._packaged.requirements_of_flows", lambda: ["prefect>=99"]
+    )
+    with pytest.raises(ModelLoadError, match=r"has prefect==3.*needs prefect>=99"):
+        model.run_and_return({"f": 1.0})
 
 
 def test_it_is_cancelled(model: Model, tmp_path: Path) -> None:

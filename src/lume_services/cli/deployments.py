@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,7 +53,9 @@ def store(
     if dry_run:
         from lume_services.models._storing import inspect_source
 
-        _print_plan(inspect_source(source), found, project, live=live, as_json=as_json)
+        _print_plan(
+            inspect_source(source), repr(found.description), project, live=live, as_json=as_json
+        )
         return
     deployment = found.store_deployment(source, project, live, tell=note)
     if as_json:
@@ -90,6 +93,7 @@ Version = Annotated[
 def show(model: ModelName, version: Version = None, as_json: AsJson = False) -> None:
     """Show where a version came from, what it runs with, and its inputs and outputs."""
     from lume_services.config import configure, context
+    from lume_services.errors import FlowNotFoundError
     from lume_services.models import Model
     from lume_services.models._packaged import environment_folder
     from lume_services.variables import describe
@@ -97,10 +101,11 @@ def show(model: ModelName, version: Version = None, as_json: AsJson = False) -> 
     configure()
     deployment = Model.find(model).load_deployment(version=version)
     facts = {name: getattr(deployment, name) for name in _SHOWN}
-    facts["flows"] = [
-        flow.flow_name
-        for flow in context.model_db_service().get_flows(deployment_id=deployment.deployment_id)
-    ]
+    facts["flows"] = []
+    with suppress(FlowNotFoundError):
+        registry = context.model_db_service()
+        found = registry.get_flows(deployment_id=deployment.deployment_id)
+        facts["flows"] = [flow.flow_name for flow in found]
     if deployment.environment is not None:
         facts["environment"] = str(environment_folder(deployment))
     if as_json:
@@ -109,15 +114,20 @@ def show(model: ModelName, version: Version = None, as_json: AsJson = False) -> 
         )
         return
     facts["flows"] = ", ".join(facts["flows"])
-    print_table(("", ""), [(name, fact) for name, fact in facts.items() if fact is not None])
-    if deployment.environment is not None:
-        packages = deployment.environment.get("packages", ())
-        note(f"Python {deployment.environment['python']}, {counted(len(packages), 'package')}:")
-        note("  ".join(packages))
+    print_table(
+        ("Fact", "Value"),
+        [(_label(name), fact) for name, fact in facts.items() if fact is not None],
+    )
     print_table(
         ("Variable", "", "Default", "Range", "Unit", "Meaning"),
         [describe(name, variable) for name, variable in (deployment.variables or {}).items()],
     )
+    if deployment.environment is not None:
+        packages = deployment.environment.get("packages", ())
+        note(
+            f"It runs with Python {deployment.environment['python']} and "
+            f"{counted(len(packages), 'package')}, which --json lists."
+        )
 
 
 @app.command(epilog="Example: `lume-services deployments promote injector 1.2.0`")
@@ -177,19 +187,19 @@ def prune(as_json: AsJson = False) -> None:
     note(f"{counted(len(removed), 'folder')} removed")
 
 
-def _print_plan(
-    package: Package, model: object, project: str, *, live: bool, as_json: bool
-) -> None:
+def _print_plan(package: Package, model: str, project: str, *, live: bool, as_json: bool) -> None:
     from dataclasses import asdict
 
-    facts = {name: value for name, value in asdict(package).items() if value not in (None, ())}
+    facts = {
+        name: value for name, value in asdict(package).items() if value not in (None, (), False)
+    }
     if as_json:
         print_json(facts)
         return
     print_table(
-        ("", ""),
+        ("Fact", "Value"),
         [
-            (name.replace("_", " "), "  ".join(value) if isinstance(value, tuple) else value)
+            (_label(name), "  ".join(value) if isinstance(value, tuple) else value)
             for name, value in facts.items()
         ],
     )
@@ -198,7 +208,13 @@ def _print_plan(
 
         note(f"Its flow is left out: {PREFECT1}")
     what = ["make its environment, unless there is one with the same", "load it there once"]
-    what.append(f"store it as version {package.version} of {model!r} in project {project!r}")
+    what.append(f"store it as version {package.version} of {model} in project {project!r}")
     if live:
         what.append("make it live")
     note(f"To be done: {'; '.join(what)}. Nothing was done.")
+
+
+def _label(name: str) -> str:
+    """What a fact is called for people."""
+    words = name.removesuffix("_id").replace("_", " ").replace("is live", "live")
+    return words if words == "sha256" else words.capitalize()

@@ -64,4 +64,4 @@ def init(
     folder = make_package(name, directory, answers=answers, ask=ask)
     typer.echo(folder)
     note(f"Made. Try next, and see its README.md:\n   cd {shlex.quote(os.path.relpath(folder))}")
-    note("   pytest")
+    note("   pip install --editable '.[test]'\n   pytest")

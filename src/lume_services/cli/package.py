@@ -58,7 +58,7 @@ def check(
         if problems:
             note(f"{counted(len(problems), 'problem')} would stop its deployment.")
         else:
-            note("Nothing would stop its deployment.")
+            note("Nothing that can be seen without installing it would stop its deployment.")
     if problems:
         raise typer.Exit(2)
 

@@ -15,6 +15,11 @@ tasks), ``_task_runs``, ``_flow_runs``, ``_plain`` (Prefect's own objects, calle
 
 from __future__ import annotations
 
+import os
+
+# A flow that runs inline tells nobody of it, its maker neither, unless somebody wants that.
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
 try:
     import prefect as _prefect  # noqa: F401 - to say what to install when it is missing
 except ModuleNotFoundError as error:

@@ -8,7 +8,7 @@ Everything is in one folder::
     <digest>/services/<digest>/     LUME-services, for flows that run in it
     <digest>.making                 a lock, held by who adds to it
     <digest>.using                  another, held by everybody who uses it
-    using/<digest>-<sha256>         another, held by everybody who uses that package in it
+    <digest>-<sha256>.using         another, held by everybody who uses that package in it
     incoming/                       archives that are being looked at
     logs/                           what the programs that make them have said
 
@@ -221,10 +221,10 @@ class Environments:
                     self._add(environment.folder, package, archive, self._log(digest[:12]))
         return package
 
-    def has(self, lock: Lock, sha256: str) -> bool:
-        """Whether an environment is there, with a package in it."""
+    def has(self, lock: Lock, sha256: str | None = None) -> bool:
+        """Whether an environment is there; with a package in it, where one is asked for."""
         folder = self.folder / lock.digest
-        return _is_ready(folder) and (folder / "packages" / sha256).is_dir()
+        return _is_ready(folder) and (sha256 is None or (folder / "packages" / sha256).is_dir())
 
     def remove(self, lock: Lock, sha256: str) -> None:
         """Remove a package, and its environment where that has no other, unless they are used."""
@@ -308,7 +308,7 @@ class Environments:
         return removed
 
     def _lock_of(self, package: Path) -> Path:
-        return self.folder / "using" / f"{package.parent.parent.name}-{package.name}"
+        return self.folder / f"{package.parent.parent.name}-{package.name}{_USING}"
 
     def _used(self, lock: Path) -> TextIO:
         """A lock that is shared with others."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import distribution, requires
@@ -15,18 +15,18 @@ from packaging.requirements import Requirement
 
 import lume_services
 
-__all__ = ["NAME", "requirements", "services_wheel", "wheel_digest"]
+__all__ = ["requirements_of_flows", "services_wheel", "wheel_digest"]
 
-NAME: Final = "lume-services"
+_NAME: Final = "lume-services"
+_OF_FLOWS: Final = ("prefect", "mongodb", "mysql", "postgresql")
+"""Extras of LUME-services that the environments of flows have: they record what they do."""
 _FILES: Final = ("METADATA", "entry_points.txt")
 _DATE: Final = (1980, 1, 1, 0, 0, 0)
 
 
-def requirements(extras: Collection[str]) -> list[str]:
-    """What LUME-services needs with some of its extras, as PEP 508 writes it."""
-    return sorted(
-        {_plain(one) for one in map(Requirement, requires(NAME) or ()) if _applies(one, extras)}
-    )
+def requirements_of_flows() -> list[str]:
+    """What LUME-services needs in the environment of a flow, as PEP 508 writes it."""
+    return sorted({_plain(one) for one in map(Requirement, requires(_NAME) or ()) if _applies(one)})
 
 
 def services_wheel(folder: Path) -> Path:
@@ -35,7 +35,7 @@ def services_wheel(folder: Path) -> Path:
     It is made of the files that are imported here, whichever way they were installed, and the same
     files make the same wheel, byte for byte.
     """
-    version = distribution(NAME).version
+    version = distribution(_NAME).version
     wheel = folder / f"{_stem()}-py3-none-any.whl"
     info = f"{_stem()}.dist-info"
     record = []
@@ -50,9 +50,9 @@ def services_wheel(folder: Path) -> Path:
         for name, file in _sources():
             write(name, file.read_bytes())
         for name in _FILES:
-            write(f"{info}/{name}", (distribution(NAME).read_text(name) or "").encode())
+            write(f"{info}/{name}", (distribution(_NAME).read_text(name) or "").encode())
         tags = "Root-Is-Purelib: true\nTag: py3-none-any\n"
-        write(f"{info}/WHEEL", f"Wheel-Version: 1.0\nGenerator: {NAME} {version}\n{tags}".encode())
+        write(f"{info}/WHEEL", f"Wheel-Version: 1.0\nGenerator: {_NAME} {version}\n{tags}".encode())
         record.append(f"{info}/RECORD,,\n")
         archive.writestr(zipfile.ZipInfo(f"{info}/RECORD", _DATE), "".join(record))
     return wheel
@@ -68,7 +68,7 @@ def wheel_digest() -> str:
 
 
 def _stem() -> str:
-    return f"{NAME.replace('-', '_')}-{distribution(NAME).version}"
+    return f"{_NAME.replace('-', '_')}-{distribution(_NAME).version}"
 
 
 def _sources() -> Iterator[tuple[str, Path]]:
@@ -78,9 +78,9 @@ def _sources() -> Iterator[tuple[str, Path]]:
             yield str(file.relative_to(package.parent)), file
 
 
-def _applies(requirement: Requirement, extras: Collection[str]) -> bool:
+def _applies(requirement: Requirement) -> bool:
     marker = requirement.marker
-    return marker is None or any(marker.evaluate({"extra": name}) for name in ("", *extras))
+    return marker is None or any(marker.evaluate({"extra": name}) for name in ("", *_OF_FLOWS))
 
 
 def _plain(requirement: Requirement) -> str:

@@ -12,6 +12,7 @@ from lume_services.context import context
 from lume_services.errors import FlowNotFoundError, LUMEServicesWarning, ModelLoadError
 from lume_services.models._packaged import (
     PackagedEvaluator,
+    check_needs_of_flows,
     environment_of,
     is_installed_here,
 )
@@ -192,6 +193,7 @@ class Deployed:
         flow = next(flow for flow in self._flows if flow.flow_id == flow_id)
         if is_installed_here(self.deployment.sha256):
             return load_entry_point(str(flow.entry_point))(**parameters)
+        check_needs_of_flows(self.deployment)
         environment = environment_of(self.deployment, self.load_package)
         return run_flow(environment, flow_id, str(flow.entry_point), parameters)
 

@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from lume_services.context import context
 from lume_services.environment.environments import Environment, Environments, Lock
 from lume_services.environment.process import ModelProcess
-from lume_services.environment.services_wheel import wheel_digest
+from lume_services.environment.services_wheel import requirements_of_flows, wheel_digest
 from lume_services.errors import DeploymentNotFoundError, ModelFailedError, ModelLoadError
 from lume_services.models.evaluation import Outcome
 from lume_services.results import Provenance
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PackagedEvaluator",
+    "check_needs_of_flows",
     "environment_folder",
     "environment_of",
     "environments",
@@ -186,6 +190,27 @@ def environment_of(
         digest,
         lambda folder: load_package(digest, folder),
     )
+
+
+def check_needs_of_flows(deployment: Deployment) -> None:
+    """See whether the environment of a flow has what the LUME-services of now needs.
+
+    Raises:
+        ModelLoadError: It was made for another release, which needed less.
+    """
+    lock = Lock.from_document(deployment.environment or {"python": ""})
+    if lock.conda:  # what pip has added to it is not locked
+        return
+    there = {canonicalize_name(one.name): one for one in map(Requirement, lock.packages)}
+    for need in map(Requirement, requirements_of_flows()):
+        found = there.get(canonicalize_name(need.name))
+        versions = [] if found is None else [one.version for one in found.specifier]
+        if found is None or any(not need.specifier.contains(one, True) for one in versions):
+            raise ModelLoadError(
+                f"Version {deployment.version} of {deployment.model.description!r} was deployed "
+                f"with another LUME-services; its environment has {found or f'no {need.name}'}, "
+                f"and this one needs {need}. Deploy the package under a new version."
+            )
 
 
 def environment_folder(deployment: Deployment) -> Path:

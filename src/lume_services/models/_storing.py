@@ -5,17 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lume_services.context import context
-from lume_services.environment.environments import Environment, Lock
+from lume_services.environment.environments import Environment, Environments, Lock
 from lume_services.environment.inspection import inspect_package
 from lume_services.environment.package import Package
 from lume_services.environment.process import ModelProcess
-from lume_services.environment.services_wheel import requirements
+from lume_services.environment.services_wheel import requirements_of_flows
 from lume_services.environment.source import fetched
-from lume_services.errors import DeploymentNotFoundError, ModelDBError, PackageError
+from lume_services.errors import (
+    DeploymentNotFoundError,
+    MissingDependencyError,
+    ModelDBError,
+    PackageError,
+)
 from lume_services.models._deployed import FLOW_NAME, PACKAGE
 from lume_services.models._packaged import environments
 from lume_services.models._packaged_flow import flow_of
@@ -32,8 +38,6 @@ PREFECT1: Final = (
     "it is written for Prefect 1, which runs no more. `run` evaluates the model and records the "
     "result; how to bring the flow over is in docs/migrating.md#flows"
 )
-OF_FLOWS: Final = ("prefect", "mongodb", "mysql", "postgresql")
-"""Extras of LUME-services that the environments of flows have: they record what they do."""
 
 
 def inspect_source(source: str) -> Package:
@@ -66,6 +70,11 @@ def store_package(
         tell(f"Reading {source}")
         archive = _fetched(source, scratch)
         package = inspect_package(archive, tmp=scratch)
+        if package.flow is not None and find_spec("prefect") is None:
+            raise MissingDependencyError(
+                f"{package.name} has a flow, which needs Prefect: pip install "
+                "'lume-services[packages]'"
+            )
         if package.prefect1_flow:
             tell(f"The flow of {package.name} is left out: {PREFECT1}")
         known = _known(registry, model_id, package)
@@ -73,11 +82,10 @@ def store_package(
             lock = Lock.from_document(known.environment)
         else:
             tell(f"Finding what {package.name} {package.version} needs")
-            extra = requirements(OF_FLOWS) if package.flow else []
+            extra = requirements_of_flows() if package.flow else []
             lock = store.lock(package, archive, extra)
         was_there = store.has(lock, package.sha256)
-        made = "Found" if was_there else f"Installing {len(lock.packages)} packages into"
-        tell(f"{made} {store.folder / lock.digest}")
+        tell(f"{_what_is_done(store, lock, package)} {store.folder / lock.digest}")
         name = f"{package.name}-{package.version}"
         environment = store.ensure(lock, name, package.sha256, lambda _: archive)
         try:
@@ -104,6 +112,16 @@ def store_package(
             if not was_there:
                 store.remove(lock, package.sha256)
             raise
+
+
+def _what_is_done(store: Environments, lock: Lock, package: Package) -> str:
+    if store.has(lock, package.sha256):
+        return "Found"
+    if store.has(lock):
+        return "Adding it to the environment that has what it needs:"
+    count = len(lock.packages)
+    needed = {0: "no other package", 1: "1 other package"}.get(count, f"{count} other packages")
+    return f"Making an environment with {needed}:"
 
 
 def _fetched(source: str, scratch: Path) -> Path:

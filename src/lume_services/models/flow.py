@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import runtime
-
 from lume_services.flows import flow
 from lume_services.models.model import Model
 from lume_services.results import Result
@@ -21,6 +19,8 @@ def evaluate_model(flow_id: str, inputs: dict[str, Any]) -> Result:
         flow_id: The flow of that deployment: the same in every registry.
         inputs: The model's inputs by name.
     """
+    from prefect import runtime  # where it is missing, lume_services.flows has said so
+
     return Model.of_flow(flow_id)._evaluate(inputs, str(runtime.flow_run.id))
 
 

@@ -13,6 +13,7 @@ from uuid import uuid4
 from lume_services.context import context
 from lume_services.errors import (
     AmbiguousError,
+    DeploymentNotFoundError,
     FlowNotFoundError,
     InvalidInputError,
     LUMEServicesError,
@@ -260,10 +261,13 @@ class Model:
         registry = self._registry
         criteria = {"version": version, "deployment_id": deployment_id}
         criteria = {name: value for name, value in criteria.items() if value is not None}
-        if criteria:
-            deployment = registry.get_deployment(model_id=self.model_id, **criteria)
-        else:
-            deployment = registry.get_current_deployment(model_id=self.model_id)
+        try:
+            if criteria:
+                deployment = registry.get_deployment(model_id=self.model_id, **criteria)
+            else:
+                deployment = registry.get_current_deployment(model_id=self.model_id)
+        except DeploymentNotFoundError:
+            raise DeploymentNotFoundError(self._no_such(criteria)) from None
         self._use(deployment)
         return deployment
 
@@ -475,6 +479,18 @@ class Model:
         flows = self._flows_of(deployment.deployment_id)
         self._in_use = Deployed(deployment, flows, self._registry.load_package)
         return self._in_use
+
+    def _no_such(self, criteria: Mapping[str, object]) -> str:
+        try:
+            there = self._registry.get_deployments(model_id=self.model_id)
+        except DeploymentNotFoundError:
+            return (
+                f"{self.description!r} has no version yet: store one by Model.register, or a "
+                "package by `lume-services deployments store`."
+            )
+        wanted = ", ".join(f"{name}={value!r}" for name, value in criteria.items())
+        versions = ", ".join(one.version for one in there)
+        return f"{self.description!r} has no deployment with {wanted}; its versions are {versions}."
 
     def _flows_of(self, deployment_id: int) -> list[Flow]:
         try:

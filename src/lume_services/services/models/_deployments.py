@@ -113,6 +113,14 @@ def _store_flows(
     }
     if known:
         there = {(flow.flow_name, flow.project_name): flow.entry_point for flow in known}
+        if sorted(name for name, _ in there) == sorted(name for name, _ in wanted):
+            # The most likely, and put right without a new version.
+            (project_name,) = {project for _, project in there}
+            if project_name != flows.project_name:
+                raise ModelDBError(
+                    f"Version {version} of model {model.model_id} is stored in the project "
+                    f"{project_name!r}, not in {flows.project_name!r}: give that project."
+                )
         if there != wanted:
             raise ModelDBError(
                 f"Version {version} of model {model.model_id} is stored with the flows "

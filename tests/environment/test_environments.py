@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from lume_services.environment.environments import Environment, Environments, Lock
+from lume_services.environment.environments import Environment, Environments
 from lume_services.environment.inspection import inspect_package
+from lume_services.environment.lock import Lock
 from lume_services.environment.process import ModelProcess
 from lume_services.errors import ConfigurationError, EnvironmentBuildError, PackageError
 from lume_services.settings import EnvironmentConfig

@@ -271,7 +271,7 @@ def test_it_ends_with_who_started_it(tmp_path: Path) -> None:
         "import os, time, pathlib\n"
         "import sys\n"
         "def model(i):\n"
-        "    pathlib.Path(i['told']).write_text(f'{os.getpid()} {sys.argv[1]}')\n"
+        "    pathlib.Path(i['told']).write_text(f'{os.getpid()} {sys.argv[2]}')\n"
         "    while True: time.sleep(1)\n"
     )
     told = tmp_path / "told"
@@ -356,7 +356,7 @@ def test_what_a_model_has_started_ends_with_it(made: Made, tmp_path: Path) -> No
 
 
 def test_nothing_is_left_behind(made: Made) -> None:
-    process = made("import sys\ndef model(i):\n    return {**i, 'folder': sys.argv[1]}\n")
+    process = made("import sys\ndef model(i):\n    return {**i, 'folder': sys.argv[2]}\n")
     outputs = process.evaluate({"value": VALUES["large"]}).outputs
     folder = Path(outputs["folder"])
     assert list(folder.iterdir()) == []

@@ -18,82 +18,41 @@ same share it.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import platform
 import secrets
 import shutil
 import sysconfig
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Self, TextIO
+from typing import Final, TextIO
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from lume_services.environment._held import alone, shared, unless_held
 from lume_services.environment.installers import (
     Installer,
     chosen_installer,
     make_conda_environment,
     running_python,
 )
+from lume_services.environment.lock import Lock
 from lume_services.environment.package import Package
 from lume_services.environment.services_wheel import wheel_digest
 from lume_services.errors import PackageError
 from lume_services.services._atomic import make_folder, replacing
 from lume_services.settings import EnvironmentConfig
 
-__all__ = ["Environment", "Environments", "Lock"]
+__all__ = ["Environment", "Environments"]
 
 _READY: Final = "environment.json"
 _INCOMING: Final = ".incoming-"
 _SCRATCH: Final = "lume-incoming-"
 _MAKING: Final = ".making"
 _USING: Final = ".using"
-
-
-@dataclass(frozen=True)
-class Lock:
-    """What an environment consists of; kept in the registry with the deployment."""
-
-    python: str
-    """``3.11``."""
-    platform: str = field(default_factory=sysconfig.get_platform)
-    """The kind of machine that the packages were found for, ``linux-x86_64``."""
-    needs: tuple[str, ...] = ()
-    """What was asked for, which led to these packages."""
-    packages: tuple[str, ...] = ()
-    """Of pip: ``name==version`` each; where conda has a part, what it leaves to pip."""
-    conda: tuple[str, ...] = ()
-    """Of conda, as ``environment.yml`` writes them."""
-    channels: tuple[str, ...] = ()
-
-    @property
-    def digest(self) -> str:
-        """What an environment of it is called on this kind of machine."""
-        same = [self.python, self.platform, self.packages, self.conda, self.channels]
-        here = [sysconfig.get_platform(), platform.python_implementation()]
-        # Elsewhere other packages may come of the same needs.
-        needs = self.needs if self.platform != sysconfig.get_platform() else ()
-        return sha256(json.dumps([same, here, needs]).encode()).hexdigest()[:32]
-
-    def to_document(self) -> dict[str, Any]:
-        """As the registry keeps it."""
-        return {name: value for name, value in asdict(self).items() if value}
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """The inverse of ``to_document``."""
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in document.items()
-        }
-        return cls(**values)
 
 
 class Environment:
@@ -192,9 +151,9 @@ class Environments:
         """
         folder = self.folder / lock.digest
         package = folder / "packages" / sha256
-        held = [self._used(folder.with_suffix(_USING)), self._used(self._lock_of(package))]
+        held = [shared(folder.with_suffix(_USING)), shared(self._lock_of(package))]
         if not (_is_ready(folder) and package.is_dir()):
-            with folder.with_suffix(_MAKING).open("w") as making, _alone(making):
+            with folder.with_suffix(_MAKING).open("w") as making, alone(making):
                 log = self._log(name)
                 if not _is_ready(folder):
                     self._make(folder, lock, log)
@@ -216,7 +175,7 @@ class Environments:
         package = environment.folder / "services" / digest
         if not package.is_dir():
             package.parent.mkdir(exist_ok=True)
-            with environment.folder.with_suffix(_MAKING).open("w") as making, _alone(making):
+            with environment.folder.with_suffix(_MAKING).open("w") as making, alone(making):
                 if not package.is_dir():
                     self._add(environment.folder, package, archive, self._log(digest[:12]))
         return package
@@ -242,7 +201,7 @@ class Environments:
         make_folder(parent := self._config.tmp_directory or self.folder / "incoming")
         folder = parent / f"{_SCRATCH}{secrets.token_hex(8)}"
         lock, not_held = folder.with_suffix(".lock"), folder.with_suffix(".new")
-        with not_held.open("w") as held, _alone(held):
+        with not_held.open("w") as held, alone(held):
             not_held.rename(lock)  # so that `sweep` sees no lock that is not held yet
             folder.mkdir()
             try:
@@ -256,13 +215,13 @@ class Environments:
         for lock in (self._config.tmp_directory or self.folder / "incoming").glob(
             f"{_SCRATCH}*.lock"
         ):
-            with _unless_held(lock) as alone:
+            with unless_held(lock) as alone:
                 if alone:
                     shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
                     lock.unlink(missing_ok=True)
         for lock in self.folder.glob(f"*{_MAKING}"):
             folder = lock.with_suffix("")
-            with _unless_held(lock) as alone:
+            with unless_held(lock) as alone:
                 if alone and folder.exists() and not _is_ready(folder):
                     shutil.rmtree(folder)
                 if alone:
@@ -286,15 +245,15 @@ class Environments:
 
     def _prune(self, environment: Path, keep: Collection[str]) -> list[Path]:
         removed = []
-        with _unless_held(environment.with_suffix(_MAKING)) as nobody_makes:
+        with unless_held(environment.with_suffix(_MAKING)) as nobody_makes:
             if not nobody_makes:
                 return []
             for package in sorted(environment.glob("packages/*")):
-                with _unless_held(self._lock_of(package)) as nobody_uses:
+                with unless_held(self._lock_of(package)) as nobody_uses:
                     if nobody_uses and package.name not in keep:
                         shutil.rmtree(package)
                         removed.append(package)
-            with _unless_held(environment.with_suffix(_USING)) as nobody_uses:
+            with unless_held(environment.with_suffix(_USING)) as nobody_uses:
                 if nobody_uses and not any(environment.glob("packages/*")):
                     # Unfinished from here on, should this process be killed meanwhile.
                     (environment / _READY).unlink(missing_ok=True)
@@ -309,13 +268,6 @@ class Environments:
 
     def _lock_of(self, package: Path) -> Path:
         return self.folder / f"{package.parent.parent.name}-{package.name}{_USING}"
-
-    def _used(self, lock: Path) -> TextIO:
-        """A lock that is shared with others."""
-        make_folder(lock.parent)
-        held = lock.open("w")
-        fcntl.flock(held, fcntl.LOCK_SH)
-        return held
 
     def _installer(self) -> Installer:
         return chosen_installer(self._config, isolated=self._isolated)
@@ -367,38 +319,6 @@ class Environments:
         except BaseException:
             shutil.rmtree(incoming, ignore_errors=True)
             raise
-
-
-@contextmanager
-def _alone(held: TextIO) -> Iterator[None]:
-    """Have a lock alone.
-
-    The programs that are started meanwhile have it too, and keep it when this process is killed:
-    nobody begins anew what they are still writing to.
-    """
-    fcntl.flock(held, fcntl.LOCK_EX)
-    os.set_inheritable(held.fileno(), True)
-    try:
-        yield
-    finally:
-        os.set_inheritable(held.fileno(), False)
-
-
-@contextmanager
-def _unless_held(lock: Path) -> Iterator[bool]:
-    """Whether no process holds a lock, nor will meanwhile."""
-    try:
-        file = lock.open("w")
-    except PermissionError:  # somebody else's, in a folder for all
-        yield False
-        return
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
 
 
 def _is_ready(folder: Path) -> bool:

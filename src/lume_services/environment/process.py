@@ -14,14 +14,23 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Protocol
 
-from lume_services.environment import runner
+from lume_services.environment import lume_inside
 from lume_services.environment.child import Child, variables_for
-from lume_services.environment.runner import Channel, check_can_be_sent
+from lume_services.environment.lume_inside.channel import Channel, check_can_be_sent
 from lume_services.errors import InvalidInputError, ModelFailedError, PackageError
 
 __all__ = ["Description", "Evaluation", "ModelProcess"]
 
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
+_FOLDER: Final = Path(lume_inside.__file__).parents[1]
+_PROGRAM: Final = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from lume_inside.program import main
+del sys.path[0]
+main()
+"""
+"""What finds the program in our folder, and leaves no other module of it to be found."""
 _END_S: Final = 2.0
 
 
@@ -163,7 +172,7 @@ class ModelProcess:
         shared = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
         folder = Path(tempfile.mkdtemp(prefix="lume-", dir=shared))
         # Unbuffered, so that what the model prints is shown as it comes.
-        command = (self._python, "-I", "-u", runner.__file__, folder)
+        command = (self._python, "-I", "-u", "-c", _PROGRAM, _FOLDER, folder)
         self._child = Child(
             command,
             variables_for(self._python),

@@ -25,7 +25,7 @@ import prefect
 from lume_services._log_record import LogRecord
 from lume_services.config import configure, context
 from lume_services.engine import local_run
-from lume_services.environment.runner import end_with_parent, keep_from_forks
+from lume_services.environment.lume_inside.program import end_with_parent, keep_from_forks
 from lume_services.errors import ModelLoadError
 from lume_services.job._run import failed
 from lume_services.services.scheduling.outcomes import Outcome, from_api

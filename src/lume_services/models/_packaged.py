@@ -21,7 +21,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from lume_services.context import context
-from lume_services.environment.environments import Environment, Environments, Lock
+from lume_services.environment.environments import Environment, Environments
+from lume_services.environment.lock import Lock
 from lume_services.environment.process import ModelProcess
 from lume_services.environment.services_wheel import requirements_of_flows, wheel_digest
 from lume_services.errors import DeploymentNotFoundError, ModelFailedError, ModelLoadError

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lume_services.context import context
-from lume_services.environment.environments import Environment, Environments, Lock
+from lume_services.environment.environments import Environment, Environments
 from lume_services.environment.inspection import inspect_package
+from lume_services.environment.lock import Lock
 from lume_services.environment.package import Package
 from lume_services.environment.process import ModelProcess
 from lume_services.environment.services_wheel import requirements_of_flows

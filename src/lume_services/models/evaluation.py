@@ -21,7 +21,7 @@ from threading import Lock
 from types import ModuleType
 from typing import Any
 
-from lume_services.environment.runner import (
+from lume_services.environment.lume_inside.kinds import (
     evaluation_of,
     held_values,
     made,

@@ -75,7 +75,8 @@ def test_from_a_template_to_the_same_numbers_everywhere(
     )
     run = "lume-services run 'a FODO cell' -p k1_qf=1.1 --json"
     found = {"local": json.loads(shell(run, LUME_BACKEND="local"))}
-    with Worker(tmp_path, {**docker_variables, "LUME_BACKEND": "process"}):
+    here = {"LUME_BACKEND": "process", "LUME_HOME": str(tmp_path / "home" / "lume")}
+    with Worker(tmp_path, {**docker_variables, **here}):
         found["process"] = json.loads(shell(run, LUME_BACKEND="process"))
     found["docker"] = json.loads(shell(run, LUME_BACKEND="docker"))
     shell("docker rmi --force fodo-cell:0.1.0")

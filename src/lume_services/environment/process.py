@@ -113,16 +113,14 @@ class ModelProcess:
             ModelFailedError: The process died.
             PackageError: The model cannot be loaded.
         """
-        for name, value in inputs.items():
-            try:
-                check_can_be_sent(value)
-            except TypeError as error:
-                raise InvalidInputError(f"{name}: {error} to the model's process") from None
         with self._lock:
             channel = self._open()
             try:
                 channel.send({"inputs": dict(inputs)})
                 answer = channel.receive()
+            except TypeError:  # nothing has been sent
+                _check_inputs(inputs)
+                raise
             except EOFError:
                 raise ModelFailedError(self._died()) from None
             except Exception as error:  # what it has sent cannot be made here
@@ -195,3 +193,11 @@ class ModelProcess:
         child, self._child = self._child, None
         if child is not None:
             child.end()
+
+
+def _check_inputs(inputs: Mapping[str, Any]) -> None:
+    for name, value in inputs.items():
+        try:
+            check_can_be_sent(value)
+        except TypeError as error:
+            raise InvalidInputError(f"{name}: {error} to the model's process") from None

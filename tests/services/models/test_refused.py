@@ -190,5 +190,5 @@ def test_check_of_the_schema(url: str, python: str, monkeypatch: pytest.MonkeyPa
     code, out, _ = run("check", "--json")
     assert (code, json.loads(out)) == (
         0,
-        {"ok": True, "current": "0002", "wanted": "0002", "problem": None},
+        {"ok": True, "current": "0003", "wanted": "0003", "problem": None},
     )

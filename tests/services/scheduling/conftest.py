@@ -53,11 +53,14 @@ def variables(prefect_server: Prefect) -> Callable[[str, Path], dict[str, str]]:
     return of
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def process_worker(
     variables: Callable[[str, Path], dict[str, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Worker]:
-    """A worker whose jobs are processes, with a LUME_HOME of its own."""
+    """A worker whose jobs are processes, with a LUME_HOME of its own.
+
+    It ends with its file: on the same server it would take the runs of another one's work pool.
+    """
     home = tmp_path_factory.mktemp("process")
     with Worker(home, variables("process", home)) as worker:
         yield worker

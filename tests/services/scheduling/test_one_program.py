@@ -15,7 +15,7 @@ from tests.servers import Worker
 
 from lume_services.config import LUMEServicesSettings
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.usefixtures("docker")]
 PROGRAM = Path(__file__).with_name("ring.py")
 BACKENDS = ["process", "docker", pytest.param("kubernetes", marks=pytest.mark.kubernetes)]
 

@@ -32,7 +32,7 @@ servers:
 SLOW = slow$(if $(wildcard $(KUBERNETES)/bin/kubectl),, and not kubernetes)
 test: .venv/.dev servers
 	$(BIN)/python -m pytest -m "not slow" -n 2
-	$(BIN)/python -m pytest -m "$(SLOW)" -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -m "$(SLOW)" -n 2 --dist loadfile
 
 test-unit: .venv/.dev
 	$(BIN)/python -m pytest -m "not slow" -n 2

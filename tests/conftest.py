@@ -18,20 +18,6 @@ from tests.servers import S3, SFTP, MariaDB, MongoDB, PostgreSQL, Server
 from tests.shown import pytest_runtest_makereport, watched  # noqa: F401 - for every test
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let ``--dist loadgroup`` keep files whole, and those that need Docker in one process.
-
-    There is one daemon: in two processes one would only wait for the other. They come first, as
-    they take longest.
-    """
-    needs_docker = {item.path for item in items if "docker" in getattr(item, "fixturenames", ())}
-    for item in items:
-        group = "docker" if item.path in needs_docker else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: item.path not in needs_docker)
-
-
 @pytest.fixture(autouse=True)
 def lume_home(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch

@@ -15,7 +15,7 @@ from tests.servers import Worker
 
 from lume_services.config import LUMEServicesSettings
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.usefixtures("docker")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 PROGRAM = Path(__file__).with_name("ring.py")
 BACKENDS = ["process", "docker", pytest.param("kubernetes", marks=pytest.mark.kubernetes)]
 

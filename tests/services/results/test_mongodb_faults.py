@@ -206,6 +206,9 @@ def test_frozen_server_holds_nobody_for_ever(server: MongoDB) -> None:
     store.insert_one("c", {"n": 0})
     assert server.process is not None
     os.kill(server.process.pid, signal.SIGSTOP)
+    status = Path(f"/proc/{server.process.pid}/stat")
+    while status.read_text().rpartition(")")[2].split()[0] != "T":  # it may still answer
+        time.sleep(0.01)
     try:
         for ask in (lambda: store.insert_one("c", {"n": 1}), lambda: store.count("c")):
             began = time.monotonic()

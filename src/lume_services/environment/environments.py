@@ -90,8 +90,8 @@ class Environments:
 
     def __init__(self, folder: Path, config: EnvironmentConfig, *, isolated: bool) -> None:
         self.folder = folder
-        self._config = config
-        self._isolated = isolated
+        self.config = config
+        self.isolated = isolated
 
     def lock(self, package: Package, archive: Path, extra: Collection[str] = ()) -> Lock:
         """Find out what a package needs, to the version.
@@ -105,7 +105,7 @@ class Environments:
             PackageError: It does not take the Python of environments.
             EnvironmentBuildError: Its needs contradict each other, or are not to be had.
         """
-        python = self._config.python_version or running_python
+        python = self.config.python_version or running_python
         exact = platform.python_version() if python == running_python else f"{python}.99"
         if not SpecifierSet(package.requires_python or "").contains(exact, prereleases=True):
             raise PackageError(
@@ -198,7 +198,7 @@ class Environments:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder for what is looked at, removed afterwards, or by ``sweep``."""
-        make_folder(parent := self._config.tmp_directory or self.folder / "incoming")
+        make_folder(parent := self.config.tmp_directory or self.folder / "incoming")
         folder = parent / f"{_SCRATCH}{secrets.token_hex(8)}"
         lock, not_held = folder.with_suffix(".lock"), folder.with_suffix(".new")
         with not_held.open("w") as held, alone(held):
@@ -212,7 +212,7 @@ class Environments:
 
     def sweep(self) -> None:
         """Remove what was being made by processes that were killed."""
-        for lock in (self._config.tmp_directory or self.folder / "incoming").glob(
+        for lock in (self.config.tmp_directory or self.folder / "incoming").glob(
             f"{_SCRATCH}*.lock"
         ):
             with unless_held(lock) as alone:
@@ -270,7 +270,7 @@ class Environments:
         return self.folder / f"{package.parent.parent.name}-{package.name}{_USING}"
 
     def _installer(self) -> Installer:
-        return chosen_installer(self._config, isolated=self._isolated)
+        return chosen_installer(self.config, isolated=self.isolated)
 
     def _log(self, name: str) -> Path:
         make_folder(logs := self.folder / "logs")
@@ -288,8 +288,8 @@ class Environments:
                     lock.conda,
                     lock.channels,
                     log,
-                    self._config,
-                    isolated=self._isolated,
+                    self.config,
+                    isolated=self.isolated,
                 )
             else:
                 installer.make(folder, lock.python, log)

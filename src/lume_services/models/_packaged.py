@@ -24,7 +24,7 @@ from lume_services.context import context
 from lume_services.environment.environments import Environment, Environments
 from lume_services.environment.lock import Lock
 from lume_services.environment.process import ModelProcess
-from lume_services.environment.services_wheel import requirements_of_flows, wheel_digest
+from lume_services.environment.services_wheel import requirements_of_flows
 from lume_services.errors import DeploymentNotFoundError, ModelFailedError, ModelLoadError
 from lume_services.models.evaluation import Outcome
 from lume_services.results import Provenance
@@ -227,7 +227,7 @@ def prune_environments() -> list[str]:
         for one in context.model_db_service().get_deployments():
             if one.environment is not None and one.sha256 is not None:
                 digest = Lock.from_document(one.environment).digest
-                keep.setdefault(digest, {wheel_digest()}).add(one.sha256)
+                keep.setdefault(digest, set()).add(one.sha256)
     return [str(folder) for folder in environments().prune(keep)]
 
 

@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from lume_services.context import context
 from lume_services.environment.environments import Environment, Environments
 from lume_services.environment.inspection import inspect_package
 from lume_services.environment.lock import Lock
@@ -26,7 +25,6 @@ from lume_services.errors import (
 from lume_services.models._deployed import FLOW_NAME, PACKAGE
 from lume_services.models._packaged import environments
 from lume_services.models._packaged_flow import flow_of
-from lume_services.settings import EnvironmentConfig
 
 if TYPE_CHECKING:
     from lume_services.services.models import ModelDBService
@@ -47,8 +45,9 @@ def inspect_source(source: str) -> Package:
     Raises:
         PackageError: It is refused, or cannot be had.
     """
-    with environments().scratch() as scratch:
-        return inspect_package(_fetched(source, scratch), tmp=scratch)
+    store = environments()
+    with store.scratch() as scratch:
+        return inspect_package(_fetched(source, store, scratch), tmp=scratch)
 
 
 def store_package(
@@ -69,7 +68,7 @@ def store_package(
     store.sweep()
     with store.scratch() as scratch:
         tell(f"Reading {source}")
-        archive = _fetched(source, scratch)
+        archive = _fetched(source, store, scratch)
         package = inspect_package(archive, tmp=scratch)
         if package.flow is not None and find_spec("prefect") is None:
             raise MissingDependencyError(
@@ -125,12 +124,9 @@ def _what_is_done(store: Environments, lock: Lock, package: Package) -> str:
     return f"Making an environment with {needed}:"
 
 
-def _fetched(source: str, scratch: Path) -> Path:
-    settings = context.settings
-    isolated = settings.prefect is not None and settings.prefect.isolated
-    config = settings.environment or EnvironmentConfig()
+def _fetched(source: str, store: Environments, scratch: Path) -> Path:
     (folder := scratch / "archive").mkdir()
-    return fetched(source, folder, token=config.token, isolated=isolated)
+    return fetched(source, folder, token=store.config.token, isolated=store.isolated)
 
 
 def _known(registry: ModelDBService, model_id: int, package: Package) -> Deployment | None:
